@@ -1,0 +1,321 @@
+"""Chat: history in, events out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ._config import KEY_NAMES, Defaults, check_key_travel, find_key, is_loopback
+from ._errors import ChatGLMError, ConfigError, MissingKeyError
+from ._events import Event
+from ._messages import Message, OptionValue, Request, check_options
+from ._reply import Reply
+from ._turns import Turns
+from .providers import PROVIDERS, Provider, Settings, make_provider, split_spec
+
+_PLATFORMS = ("zai", "bigmodel")
+_BYTES_PER_TOKEN = 3
+"""UTF-8 bytes per token, on the safe side for English (about 4) and Chinese (3 a character, 1–2 characters a token)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which provider answers, with which model.
+
+    Attributes:
+        provider: The provider.
+        model: The model to ask; empty for the provider's default.
+        why: What `auto` took and for which reason, in one sentence; empty where the user said it.
+    """
+
+    provider: Provider
+    model: str
+    why: str = ""
+
+
+def choose(
+    provider: str = "auto",
+    model: str = "",
+    *,
+    base_url: str = "",
+    api_key: str | None = None,
+    proxy: str = "",
+    configured: Defaults | None = None,
+) -> Choice:
+    """Find out who answers.
+
+    Args:
+        provider: A provider's name, or `auto`: what is configured, else the platform whose key is
+            present, else the local model.
+        model: A model, perhaps with its provider (`zai:glm-4.7-flash`).
+        base_url: An OpenAI-compatible server (for `chatglm`: the host in place of chatglm.cn).
+        api_key: The key; None to look for it.
+        proxy: An http or https proxy.
+        configured: What the user configured; the environment fills what it leaves open.
+
+    Raises:
+        MissingKeyError: A platform's key is needed and there is none.
+        ConfigError: An unknown provider, or `openai` without a `base_url`.
+    """
+    known = (configured or Defaults()).over(Defaults.from_environment())
+    named, model = split_spec(model)
+    name = named or ("" if provider == "auto" else provider)
+    why = ""
+    if name in {"", "auto"}:
+        name, model, why = _auto(model, base_url, api_key, known)
+    elif not model:
+        # A default model belongs to the provider it was configured for.
+        default_name, default_model = split_spec(known.model)
+        if (default_name or known.provider) == name:
+            model = default_model
+    if name not in PROVIDERS:
+        msg = f"There is no provider {name!r}. Valid ones: auto, {', '.join(PROVIDERS)}."
+        raise ConfigError(msg)
+    if not base_url and name == "openai":
+        base_url = known.base_url
+        if not base_url:
+            msg = "Provider 'openai' needs a server: --base-url URL (base_url=… in Python) or CHATGLM_BASE_URL."
+            raise ConfigError(msg)
+    key = find_key(name, base_url, known) if api_key is None else api_key
+    if base_url:
+        check_key_travel(base_url, key)
+    if name in _PLATFORMS and not key and not (base_url and is_loopback(base_url)):
+        raise missing_key(name)
+    settings = Settings(base_url=base_url, api_key=key, proxy=proxy, model=model if name == "local" else "")
+    return Choice(make_provider(name, settings), model, why)
+
+
+def missing_key(name: str) -> MissingKeyError:
+    """Build the error for a platform that was asked without a key."""
+    return MissingKeyError(
+        f"No key for {name}. Set {KEY_NAMES[name]} in the environment before Jupyter starts, "
+        f"or type %chatglm login, or use -m local, which needs none."
+    )
+
+
+def _auto(model: str, base_url: str, api_key: str | None, known: Defaults) -> tuple[str, str, str]:
+    """Give provider, model and the reason, as the contract for `auto` says."""
+    if base_url:
+        return "openai", model or split_spec(known.model)[1], ""
+    named, default_model = split_spec(known.model)
+    name = named or ("" if known.provider == "auto" else known.provider) or ("openai" if known.base_url else "")
+    if name:
+        return name, model or default_model, f"Using {name}, as configured."
+    for platform in _PLATFORMS:
+        if find_key(platform, "", known):
+            return platform, model or default_model, f"Using {platform}: {KEY_NAMES[platform]} is set."
+    if api_key:
+        msg = "A key was given but no provider. Say which: provider='zai', 'bigmodel' or 'openai'."
+        raise ConfigError(msg)
+    if wanted := model or default_model:
+        msg = (
+            f"No key for model {wanted!r}. Set ZAI_API_KEY or ZHIPUAI_API_KEY before Jupyter starts, or type "
+            f"%chatglm login, or name a server with --base-url, or use -m local, which needs no key."
+        )
+        raise MissingKeyError(msg)
+    return "local", "", "No key is set, so the small local demo model answers."
+
+
+class Chat:
+    """A conversation with a model.
+
+    Args:
+        provider: A provider's name (see `choose`) or a `Provider` object.
+        model: The model, perhaps with its provider; empty for the provider's default.
+        base_url: An OpenAI-compatible server.
+        api_key: The key; None to look for it in the environment.
+        system: The system prompt.
+        think: Thinking on or off; None as the service does by default.
+        timeout: Seconds without an event after which a reply is given up.
+        proxy: An http or https proxy.
+        history_tokens: How much of the conversation is sent at most; None for the provider's wish.
+        name: The conversation's name.
+        configured: Defaults in place of the environment's.
+        options: Parameters of the model: temperature, top_p, max_tokens, seed, stop …
+
+    Attributes:
+        messages: What has been said, oldest first, without the system prompt; well-formed at any
+            moment: every question in it has its answer, a stopped one as far as it came.
+
+    Raises:
+        ConfigError: Something is unknown or missing; see `choose`.
+
+    A `Chat` may be used from several event loops. Asked twice at once, the second question waits.
+    """
+
+    def __init__(
+        self,
+        provider: str | Provider = "auto",
+        *,
+        model: str = "",
+        base_url: str = "",
+        api_key: str | None = None,
+        system: str = "",
+        think: bool | None = None,
+        timeout: float | None = None,
+        proxy: str = "",
+        history_tokens: int | None = None,
+        name: str = "",
+        configured: Defaults | None = None,
+        **options: object,
+    ) -> None:
+        self.options = dict(check_options(options))
+        if isinstance(provider, str):
+            choice = choose(
+                provider, model, base_url=base_url, api_key=api_key, proxy=proxy, configured=configured
+            )
+        else:
+            choice = Choice(provider, model)
+        self.provider = choice.provider
+        self.model = choice.model
+        self.why = choice.why
+        self.system = system
+        self.think = think
+        self.timeout = timeout
+        self.history_tokens = history_tokens
+        self.name = name
+        self.messages: list[Message] = []
+        self._turns = Turns()
+
+    async def stream(
+        self,
+        prompt: str,
+        *,
+        reply: Reply | None = None,
+        choice: Choice | None = None,
+        remember: bool = True,
+        system: str | None = None,
+        think: bool | None = None,
+        timeout: float | None = None,
+        notify: Callable[[str], None] | None = None,
+        **options: object,
+    ) -> AsyncGenerator[Event]:
+        """Ask, and yield the reply's events as they come.
+
+        Close it with `contextlib.aclosing`: hanging up closes the connection at once. What had
+        arrived by then is kept in `messages`.
+
+        Args:
+            prompt: The question.
+            reply: Where the events are added up; what the caller keeps of a reply that fails.
+            choice: Another provider and model for this question only.
+            remember: False for a question that neither sees nor enters the conversation.
+            system: Another system prompt for this question only.
+            think: As in `Chat`, for this question only.
+            timeout: As in `Chat`, for this question only.
+            notify: Told in one sentence why nothing has come yet.
+            options: Parameters of the model, over those of the conversation.
+
+        Raises:
+            ChatGLMError: The reply failed; `.reply` holds what had arrived.
+        """
+        if not prompt.strip():
+            msg = "There is nothing to ask: the prompt is empty."
+            raise ConfigError(msg)
+        asked = choice or Choice(self.provider, self.model)
+        parameters: Mapping[str, OptionValue] = {**self.options, **check_options(options)}
+        reply = reply if reply is not None else Reply()
+        reply.model = reply.model or asked.model or getattr(asked.provider, "model", "")
+        reply.provider = asked.provider.name
+
+        def waiting() -> None:
+            if notify is not None:
+                notify("waiting for the conversation's other reply")
+
+        async with self._turns.turn(waiting) if remember else _free():
+            question = Message("user", prompt)
+            request = Request(
+                messages=self._messages_for(asked.provider, question, system, remember=remember, reply=reply),
+                model=asked.model,
+                options=parameters,
+                think=self.think if think is None else think,
+                timeout=self.timeout if timeout is None else timeout,
+                notify=notify,
+            )
+            try:
+                async with aclosing(asked.provider.stream(request)) as events:
+                    async for event in events:
+                        reply.add(event)
+                        yield event
+            except ChatGLMError as error:
+                reply.end("error")
+                error.reply = reply
+                raise
+            except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+                reply.end("interrupted")
+                raise
+            finally:
+                reply.end("error")
+                if remember and _worth_keeping(reply):
+                    self.messages += [question, reply.message()]
+
+    async def send(self, prompt: str, **how: object) -> Reply:
+        """Ask, wait for the end, and give the reply.
+
+        Args:
+            prompt: The question.
+            how: As in `stream`.
+
+        Raises:
+            ChatGLMError: The reply failed; `.reply` holds what had arrived.
+        """
+        reply = how.pop("reply", None) or Reply()
+        async with aclosing(self.stream(prompt, reply=reply, **how)) as events:  # type: ignore[arg-type]  # passed on as given
+            async for _ in events:
+                pass
+        return reply  # type: ignore[return-value]  # it is one: made or given just above
+
+    def reset(self) -> None:
+        """Forget what has been said."""
+        self.messages = []
+
+    def _messages_for(
+        self, provider: Provider, question: Message, system: str | None, *, remember: bool, reply: Reply
+    ) -> tuple[Message, ...]:
+        """Give what is sent: the system prompt, as much history as fits, the question."""
+        prompt = self.system if system is None else system
+        first = (Message("system", prompt),) if prompt else ()
+        history = self.messages if remember else []
+        limit = self.history_tokens or getattr(provider, "history_tokens", None)
+        if limit is not None:
+            kept = _last_exchanges(history, limit)
+            if len(kept) < len(history):
+                reply.warnings.append("history-trimmed")
+            history = kept
+        return (*first, *history, question)
+
+
+def _worth_keeping(reply: Reply) -> bool:
+    """Tell whether an answer belongs into the history: an empty one would leave it malformed."""
+    return bool(reply.text or reply.tool_calls)
+
+
+def _last_exchanges(messages: list[Message], limit: int) -> list[Message]:
+    """Give the newest whole exchanges that fit into about `limit` tokens."""
+    kept: list[Message] = []
+    exchange: list[Message] = []
+    for message in reversed(messages):
+        exchange.insert(0, message)
+        if message.role == "user":
+            if estimate_tokens([*exchange, *kept]) > limit:
+                break
+            kept = exchange + kept
+            exchange = []
+    return kept
+
+
+def estimate_tokens(messages: list[Message]) -> int:
+    """Estimate how many tokens messages are, on the safe side."""
+    return sum(len(message.content.encode()) // _BYTES_PER_TOKEN + 4 for message in messages)
+
+
+class _free:  # noqa: N801 - stands where an async context function would
+    """No turn to wait for."""
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        return None

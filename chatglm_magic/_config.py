@@ -1,0 +1,109 @@
+"""Defaults and keys from the environment, and to which host a key may go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from ._errors import ConfigError
+
+KEY_NAMES: Mapping[str, str] = MappingProxyType({
+    "zai": "ZAI_API_KEY",
+    "bigmodel": "ZHIPUAI_API_KEY",
+    "openai": "CHATGLM_API_KEY",
+})
+"""Where each provider's key is looked for in the environment."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What is configured before anything is said in a call.
+
+    Attributes:
+        provider: Name of a provider, or empty.
+        model: A model, perhaps with its provider (`zai:glm-4.7`), or empty.
+        base_url: An OpenAI-compatible server, or empty.
+    """
+
+    provider: str = ""
+    model: str = ""
+    base_url: str = ""
+
+    @classmethod
+    def from_environment(cls) -> Defaults:
+        """Read `CHATGLM_PROVIDER`, `CHATGLM_MODEL` and `CHATGLM_BASE_URL`."""
+        return cls(
+            provider=os.environ.get("CHATGLM_PROVIDER", "").strip(),
+            model=os.environ.get("CHATGLM_MODEL", "").strip(),
+            base_url=os.environ.get("CHATGLM_BASE_URL", "").strip(),
+        )
+
+    def over(self, lower: Defaults) -> Defaults:
+        """Fill what is empty here from `lower`."""
+        return Defaults(
+            self.provider or lower.provider, self.model or lower.model, self.base_url or lower.base_url
+        )
+
+
+def find_key(provider: str, base_url: str, configured: Defaults) -> str:
+    """Give the key for a provider at a host, or an empty string.
+
+    A platform's key goes to the platform's own host only. `CHATGLM_API_KEY` goes only to the host
+    that the user configured (environment or `%config`), never to one that a notebook names by
+    itself with `--base-url`.
+
+    Args:
+        provider: The provider's name.
+        base_url: Where the request will go; empty for the provider's own host.
+        configured: What the user configured outside the call.
+    """
+    name = KEY_NAMES.get(provider, "")
+    key = os.environ.get(name, "").strip() if name else ""
+    if provider == "openai":
+        return key if configured.base_url and origin(configured.base_url) == origin(base_url) else ""
+    return "" if base_url else key
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Give scheme, host and port of a URL, the port filled in.
+
+    Raises:
+        ConfigError: This is no http or https URL.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = None, None
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        msg = f"{url!r} is no base URL. Write it like http://127.0.0.1:8000/v1."
+        raise ConfigError(msg)
+    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL stays on this machine."""
+    host = origin(url)[1]
+    return host in _LOOPBACK or host.startswith("127.")
+
+
+def check_key_travel(url: str, key: str) -> None:
+    """Refuse to send a key in the clear.
+
+    Raises:
+        ConfigError: The key would go over plain http to another machine and its host is not named in
+            `CHATGLM_ALLOW_HTTP` (hosts, separated by commas).
+    """
+    scheme, host, _ = origin(url)
+    allowed = {name.strip() for name in os.environ.get("CHATGLM_ALLOW_HTTP", "").split(",")}
+    if key and scheme == "http" and not is_loopback(url) and host not in allowed:
+        msg = (
+            f"A key would travel unencrypted to {host}. Use https, or allow this host by "
+            f"setting CHATGLM_ALLOW_HTTP={host}; without a key, plain http works."
+        )
+        raise ConfigError(msg)
