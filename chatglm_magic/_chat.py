@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from ._config import KEY_NAMES, Defaults, check_key_travel, find_key, is_loopback
 from ._errors import ChatGLMError, ConfigError, MissingKeyError
@@ -145,7 +146,7 @@ class Chat:
     A `Chat` may be used from several event loops. Asked twice at once, the second question waits.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword for each thing a conversation may fix
         self,
         provider: str | Provider = "auto",
         *,
@@ -163,9 +164,7 @@ class Chat:
     ) -> None:
         self.options = dict(check_options(options))
         if isinstance(provider, str):
-            choice = choose(
-                provider, model, base_url=base_url, api_key=api_key, proxy=proxy, configured=configured
-            )
+            choice = choose(provider, model, base_url=base_url, api_key=api_key, proxy=proxy, configured=configured)
         else:
             choice = Choice(provider, model)
         self.provider = choice.provider
@@ -179,7 +178,7 @@ class Chat:
         self.messages: list[Message] = []
         self._turns = Turns()
 
-    async def stream(
+    async def stream(  # noqa: PLR0913 - the same, for one question
         self,
         prompt: str,
         *,
@@ -188,7 +187,7 @@ class Chat:
         remember: bool = True,
         system: str | None = None,
         think: bool | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - seconds between events, not of the whole
         notify: Callable[[str], None] | None = None,
         **options: object,
     ) -> AsyncGenerator[Event]:
@@ -224,7 +223,7 @@ class Chat:
             if notify is not None:
                 notify("waiting for the conversation's other reply")
 
-        async with self._turns.turn(waiting) if remember else _free():
+        async with self._turns.turn(waiting) if remember else nullcontext():
             question = Message("user", prompt)
             request = Request(
                 messages=self._messages_for(asked.provider, question, system, remember=remember, reply=reply),
@@ -251,21 +250,22 @@ class Chat:
                 if remember and _worth_keeping(reply):
                     self.messages += [question, reply.message()]
 
-    async def send(self, prompt: str, **how: object) -> Reply:
+    async def send(self, prompt: str, *, reply: Reply | None = None, **how: Any) -> Reply:  # noqa: ANN401 - passed on
         """Ask, wait for the end, and give the reply.
 
         Args:
             prompt: The question.
+            reply: As in `stream`.
             how: As in `stream`.
 
         Raises:
             ChatGLMError: The reply failed; `.reply` holds what had arrived.
         """
-        reply = how.pop("reply", None) or Reply()
-        async with aclosing(self.stream(prompt, reply=reply, **how)) as events:  # type: ignore[arg-type]  # passed on as given
+        reply = reply if reply is not None else Reply()
+        async with aclosing(self.stream(prompt, reply=reply, **how)) as events:
             async for _ in events:
                 pass
-        return reply  # type: ignore[return-value]  # it is one: made or given just above
+        return reply
 
     def reset(self) -> None:
         """Forget what has been said."""
@@ -309,13 +309,3 @@ def _last_exchanges(messages: list[Message], limit: int) -> list[Message]:
 def estimate_tokens(messages: list[Message]) -> int:
     """Estimate how many tokens messages are, on the safe side."""
     return sum(len(message.content.encode()) // _BYTES_PER_TOKEN + 4 for message in messages)
-
-
-class _free:  # noqa: N801 - stands where an async context function would
-    """No turn to wait for."""
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        return None

@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 from ._errors import ConfigError
 
-KEY_NAMES: Mapping[str, str] = MappingProxyType({
-    "zai": "ZAI_API_KEY",
-    "bigmodel": "ZHIPUAI_API_KEY",
-    "openai": "CHATGLM_API_KEY",
-})
+KEY_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "zai": "ZAI_API_KEY",
+        "bigmodel": "ZHIPUAI_API_KEY",
+        "openai": "CHATGLM_API_KEY",
+    }
+)
 """Where each provider's key is looked for in the environment."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -45,9 +47,7 @@ class Defaults:
 
     def over(self, lower: Defaults) -> Defaults:
         """Fill what is empty here from `lower`."""
-        return Defaults(
-            self.provider or lower.provider, self.model or lower.model, self.base_url or lower.base_url
-        )
+        return Defaults(self.provider or lower.provider, self.model or lower.model, self.base_url or lower.base_url)
 
 
 def find_key(provider: str, base_url: str, configured: Defaults) -> str:

@@ -77,7 +77,7 @@ class ChatGLMError(Exception):
 class ConfigError(ChatGLMError):
     """Something the user can set right: an option, a name, a missing package."""
 
-    kind = "config"
+    kind: ErrorKind = "config"
 
 
 class MissingKeyError(ConfigError):
@@ -102,7 +102,7 @@ class ProviderError(ChatGLMError):
         retryable: Whether the same request may succeed later.
     """
 
-    kind = "server"
+    kind: ErrorKind = "server"
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class ProviderError(ChatGLMError):
 class TransportError(ProviderError):
     """The network failed."""
 
-    kind = "connect"
+    kind: ErrorKind = "connect"
 
 
 class ConnectError(TransportError):
@@ -136,19 +136,19 @@ class ConnectError(TransportError):
 class StalledError(TransportError):
     """No event came for too long."""
 
-    kind = "stalled"
+    kind: ErrorKind = "stalled"
 
 
 class BrokenStreamError(TransportError):
     """The stream ended before the reply did."""
 
-    kind = "truncated"
+    kind: ErrorKind = "truncated"
 
 
 class ProtocolError(ProviderError):
     """The answer is not a chat stream; the message quotes the offending bytes, shortened."""
 
-    kind = "protocol"
+    kind: ErrorKind = "protocol"
 
 
 class StatusError(ProviderError):
@@ -188,43 +188,43 @@ class StatusError(ProviderError):
 class AuthenticationError(StatusError):
     """The key is missing, wrong, expired, or not allowed this."""
 
-    kind = "auth"
+    kind: ErrorKind = "auth"
 
 
 class QuotaError(StatusError):
     """Balance or plan is used up; trying again does not help before it is renewed."""
 
-    kind = "quota"
+    kind: ErrorKind = "quota"
 
 
 class RateLimitError(StatusError):
     """Too many requests, or too busy a model; trying again later may help."""
 
-    kind = "rate_limit"
+    kind: ErrorKind = "rate_limit"
 
 
 class BadRequestError(StatusError):
     """The request itself cannot be answered."""
 
-    kind = "invalid_request"
+    kind: ErrorKind = "invalid_request"
 
 
 class ServerError(StatusError):
     """The service failed."""
 
-    kind = "server"
+    kind: ErrorKind = "server"
 
 
 class BlockedError(StatusError):
     """A gate in front of the service turned the request away."""
 
-    kind = "blocked"
+    kind: ErrorKind = "blocked"
 
 
 class ContentFilterError(StatusError):
     """Moderation refused the question or cut the reply."""
 
-    kind = "content_filter"
+    kind: ErrorKind = "content_filter"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -322,15 +322,17 @@ def status_error(  # noqa: PLR0913 - one keyword for each fact that a service ma
     asked = " at ".join(part for part in (model or provider, host) if part)
     marks = ", ".join(f"{name} {value}" for name, value in (("HTTP", status), ("code", code)) if value is not None)
     said = shorten(detail)
-    message = "".join((
-        _WHAT[kind],
-        f" ({asked}" + (f"; {marks})" if marks else ")") if asked else (f" ({marks})" if marks else ""),
-        f": {said}" if said else "",
-        "" if said.endswith((".", "!", "?", "。", "！", "？")) else ".",
-        f" Renewed at {reset_at}." if reset_at else "",
-        f" Try again in {retry_after:g} s." if retry_after else "",
-        f" {_REMEDY[kind] if remedy is None else remedy}",
-    ))
+    message = "".join(
+        (
+            _WHAT[kind],
+            f" ({asked}" + (f"; {marks})" if marks else ")") if asked else (f" ({marks})" if marks else ""),
+            f": {said}" if said else "",
+            "" if said.endswith((".", "!", "?", "。", "！", "？")) else ".",
+            f" Renewed at {reset_at}." if reset_at else "",
+            f" Try again in {retry_after:g} s." if retry_after else "",
+            f" {_REMEDY[kind] if remedy is None else remedy}",
+        )
+    )
     return _CLASSES[kind](
         message,
         kind=kind,

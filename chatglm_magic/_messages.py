@@ -80,19 +80,21 @@ class _Option:
     high: float | None = None
 
 
-OPTIONS: Mapping[str, _Option] = MappingProxyType({
-    "temperature": _Option("float", 0, 2),
-    "top_p": _Option("float", 0, 1),
-    "top_k": _Option("int", 0),
-    "min_p": _Option("float", 0, 1),
-    "max_tokens": _Option("int", 1),
-    "seed": _Option("int"),
-    "stop": _Option("words"),
-    "do_sample": _Option("bool"),
-    "presence_penalty": _Option("float", -2, 2),
-    "frequency_penalty": _Option("float", -2, 2),
-    "repeat_penalty": _Option("float", 0),
-})
+OPTIONS: Mapping[str, _Option] = MappingProxyType(
+    {
+        "temperature": _Option("float", 0, 2),
+        "top_p": _Option("float", 0, 1),
+        "top_k": _Option("int", 0),
+        "min_p": _Option("float", 0, 1),
+        "max_tokens": _Option("int", 1),
+        "seed": _Option("int"),
+        "stop": _Option("words"),
+        "do_sample": _Option("bool"),
+        "presence_penalty": _Option("float", -2, 2),
+        "frequency_penalty": _Option("float", -2, 2),
+        "repeat_penalty": _Option("float", 0),
+    }
+)
 """The parameters a user may set, by name."""
 
 _TRUE = frozenset({"true", "yes", "on", "1"})

@@ -60,13 +60,15 @@ class _Factory(Protocol):
     def __call__(self, settings: Settings) -> Provider: ...
 
 
-PROVIDERS: Mapping[str, str] = MappingProxyType({
-    "local": "chatglm_magic.providers.local:LocalProvider",
-    "zai": "chatglm_magic.providers.openai_compatible:ZaiProvider",
-    "bigmodel": "chatglm_magic.providers.openai_compatible:BigModelProvider",
-    "openai": "chatglm_magic.providers.openai_compatible:OpenAICompatibleProvider",
-    "chatglm": "chatglm_magic.providers.chatglm:ChatGLMProvider",
-})
+PROVIDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "local": "chatglm_magic.providers.local:LocalProvider",
+        "zai": "chatglm_magic.providers.openai_compatible:ZaiProvider",
+        "bigmodel": "chatglm_magic.providers.openai_compatible:BigModelProvider",
+        "openai": "chatglm_magic.providers.openai_compatible:OpenAICompatibleProvider",
+        "chatglm": "chatglm_magic.providers.chatglm:ChatGLMProvider",
+    }
+)
 """Every provider by name: the class that makes it from `Settings`, imported at first use."""
 
 
