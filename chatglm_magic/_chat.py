@@ -178,7 +178,7 @@ class Chat:
         self.messages: list[Message] = []
         self._turns = Turns()
 
-    async def stream(  # noqa: PLR0913 - the same, for one question
+    async def stream(
         self,
         prompt: str,
         *,
@@ -247,7 +247,7 @@ class Chat:
                 raise
             finally:
                 reply.end("error")
-                if remember and _worth_keeping(reply):
+                if remember and reply.text:  # an empty answer would leave the history malformed
                     self.messages += [question, reply.message()]
 
     async def send(self, prompt: str, *, reply: Reply | None = None, **how: Any) -> Reply:  # noqa: ANN401 - passed on
@@ -285,11 +285,6 @@ class Chat:
                 reply.warnings.append("history-trimmed")
             history = kept
         return (*first, *history, question)
-
-
-def _worth_keeping(reply: Reply) -> bool:
-    """Tell whether an answer belongs into the history: an empty one would leave it malformed."""
-    return bool(reply.text or reply.tool_calls)
 
 
 def _last_exchanges(messages: list[Message], limit: int) -> list[Message]:

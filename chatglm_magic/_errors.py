@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from ._events import Reply
+    from ._reply import Reply
 
 ErrorKind = Literal[
     "auth",

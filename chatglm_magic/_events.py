@@ -61,6 +61,21 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call that the model asked for.
+
+    Attributes:
+        id: The service's name for the call; a tool's answer refers to it.
+        name: The function's name.
+        arguments: JSON text, exactly as the model wrote it.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One page that a search found; `key` is the mark that the text cites it by."""
 

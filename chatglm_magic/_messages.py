@@ -10,23 +10,8 @@ from typing import Literal
 
 from ._errors import ConfigError
 
-Role = Literal["system", "user", "assistant", "tool"]
+Role = Literal["system", "user", "assistant"]
 OptionValue = str | int | float | bool | tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """One call that the model asked for.
-
-    Attributes:
-        id: The service's name for the call; a tool's answer refers to it.
-        name: The function's name.
-        arguments: JSON text, exactly as the model wrote it.
-    """
-
-    id: str
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +22,11 @@ class Message:
         role: Who said it.
         content: What was said.
         thinking: What an assistant thought before it; sent back only by dialects that want it.
-        tool_calls: Calls an assistant asked for.
-        tool_call_id: For role `tool`: the call that this answers.
     """
 
     role: Role
     content: str
     thinking: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

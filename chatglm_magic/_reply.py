@@ -15,11 +15,12 @@ from ._events import (
     Replace,
     TextDelta,
     ThinkingDelta,
+    ToolCall,
     ToolCallDelta,
     Usage,
 )
 from ._markdown import CodeBlock, code_blocks
-from ._messages import Message, ToolCall
+from ._messages import Message
 
 
 class Reply:
@@ -146,8 +147,8 @@ class Reply:
             raise ReplyFormatError(msg) from None
 
     def message(self) -> Message:
-        """Give the reply as a message for the history."""
-        return Message("assistant", self.text, thinking=self.thinking, tool_calls=tuple(self.tool_calls))
+        """Give the reply as a message for the history; tool calls stay out, for nothing answers them there."""
+        return Message("assistant", self.text, thinking=self.thinking)
 
     def __str__(self) -> str:
         return self.text
