@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from ._errors import ConfigError
+from ._urls import is_loopback, origin
 
 KEY_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -18,8 +18,6 @@ KEY_NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Where each provider's key is looked for in the environment."""
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +65,6 @@ def find_key(provider: str, base_url: str, configured: Defaults) -> str:
     if provider == "openai":
         return key if configured.base_url and origin(configured.base_url) == origin(base_url) else ""
     return "" if base_url else key
-
-
-def origin(url: str) -> tuple[str, str, int | None]:
-    """Give scheme, host and port of a URL, the port filled in.
-
-    Raises:
-        ConfigError: This is no http or https URL.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = None, None
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = f"{url!r} is no base URL. Write it like http://127.0.0.1:8000/v1."
-        raise ConfigError(msg)
-    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme]
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL stays on this machine."""
-    host = origin(url)[1]
-    return host in _LOOPBACK or host.startswith("127.")
 
 
 def check_key_travel(url: str, key: str) -> None:

@@ -1,0 +1,281 @@
+"""Chat: history in, events out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import pytest
+
+from chatglm_magic._chat import Chat, Choice, choose
+from chatglm_magic._config import Defaults
+from chatglm_magic._errors import ConfigError, MissingKeyError, ProviderError
+from chatglm_magic._events import Event, Finished, TextDelta, ThinkingDelta
+from chatglm_magic._messages import Message, Request
+from chatglm_magic._reply import Reply
+
+
+class Scripted:
+    """A provider that yields what it is told, and keeps what it was asked."""
+
+    name = "scripted"
+    model = "script-1"
+
+    def __init__(self, *events: Event | BaseException | Callable[[], object]) -> None:
+        self.events = events or (TextDelta("Hi."), Finished("stop"))
+        self.requests: list[Request] = []
+        self.closed = 0
+
+    async def stream(self, request: Request) -> AsyncGenerator[Event]:
+        self.requests.append(request)
+        try:
+            for event in self.events:
+                if isinstance(event, BaseException):
+                    raise event
+                if callable(event):
+                    await event()
+                else:
+                    yield event
+        finally:
+            self.closed += 1
+
+
+def said(chat: Chat) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in chat.messages]
+
+
+def test_send_gives_the_reply_and_remembers_the_exchange():
+    """A question and its answer enter the history together."""
+    chat = Chat(Scripted(ThinkingDelta("hm"), TextDelta("Hel"), TextDelta("lo"), Finished("stop", model="m-2")))
+
+    reply = asyncio.run(chat.send("Hello?"))
+
+    assert (reply.text, reply.thinking, reply.finish_reason, reply.model) == ("Hello", "hm", "stop", "m-2")
+    assert said(chat) == [("user", "Hello?"), ("assistant", "Hello")]
+
+
+def test_history_and_system_prompt_are_sent():
+    """The next question carries the system prompt, the history and itself, in this order."""
+    provider = Scripted()
+    chat = Chat(provider, system="Be terse.", temperature=0.2)
+
+    async def talk() -> None:
+        await chat.send("One")
+        await chat.send("Two", max_tokens="7")
+
+    asyncio.run(talk())
+
+    assert [(m.role, m.content) for m in provider.requests[1].messages] == [
+        ("system", "Be terse."),
+        ("user", "One"),
+        ("assistant", "Hi."),
+        ("user", "Two"),
+    ]
+    assert dict(provider.requests[1].options) == {"temperature": 0.2, "max_tokens": 7}
+
+
+def test_a_question_not_to_be_remembered_neither_sees_nor_enters_the_history():
+    """`remember=False` is a one-off."""
+    provider = Scripted()
+    chat = Chat(provider)
+
+    async def talk() -> None:
+        await chat.send("One")
+        await chat.send("Secret", remember=False)
+
+    asyncio.run(talk())
+
+    assert [m.content for m in provider.requests[1].messages] == ["Secret"]
+    assert [m.content for m in chat.messages] == ["One", "Hi."]
+
+
+def test_hanging_up_closes_the_provider_and_keeps_what_had_arrived():
+    """A stopped reply is in the history as far as it came, so that the history stays well-formed."""
+    provider = Scripted(TextDelta("partial"), lambda: asyncio.sleep(60), Finished("stop"))
+    chat = Chat(provider)
+    reply = Reply()
+
+    async def stop_after_first() -> None:
+        async with aclosing(chat.stream("Tell me", reply=reply)) as events:
+            async for _ in events:
+                break
+
+    asyncio.run(stop_after_first())
+
+    assert provider.closed == 1
+    assert reply.finish_reason == "interrupted"
+    assert said(chat) == [("user", "Tell me"), ("assistant", "partial")]
+
+
+def test_cancelling_is_not_swallowed_and_keeps_what_had_arrived():
+    """A cancelled reply is marked as interrupted and the cancellation goes on."""
+    provider = Scripted(TextDelta("partial"), lambda: asyncio.sleep(60), Finished("stop"))
+    chat = Chat(provider)
+    reply = Reply()
+
+    async def cancel() -> None:
+        task = asyncio.ensure_future(chat.send("Tell me", reply=reply))
+        while not reply.text:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+
+    assert (reply.text, reply.finish_reason, provider.closed) == ("partial", "interrupted", 1)
+    assert said(chat) == [("user", "Tell me"), ("assistant", "partial")]
+
+
+def test_an_error_carries_the_reply_so_far():
+    """What had arrived before a failure is in the error, and in the history."""
+    chat = Chat(Scripted(TextDelta("half"), Finished("error"), ProviderError("gone", kind="truncated")))
+
+    with pytest.raises(ProviderError) as caught:
+        asyncio.run(chat.send("Tell me"))
+
+    assert caught.value.reply is not None
+    assert (caught.value.reply.text, caught.value.reply.finish_reason) == ("half", "error")
+    assert said(chat) == [("user", "Tell me"), ("assistant", "half")]
+
+
+def test_an_error_without_text_leaves_no_question_behind():
+    """A question that got no answer is not in the history, where it would make two in a row."""
+    chat = Chat(Scripted(ProviderError("no", kind="server")))
+
+    with pytest.raises(ProviderError):
+        asyncio.run(chat.send("Tell me"))
+
+    assert chat.messages == []
+
+
+def test_the_second_question_waits_for_the_first_and_says_so():
+    """One conversation asked twice at once answers in turn, each seeing what was said before."""
+    provider = Scripted(lambda: asyncio.sleep(0.01), TextDelta("Hi."), Finished("stop"))
+    chat = Chat(provider)
+    notes: list[str] = []
+
+    async def both() -> None:
+        await asyncio.gather(chat.send("One"), chat.send("Two", notify=notes.append))
+
+    asyncio.run(both())
+
+    assert notes == ["waiting for the conversation's other reply"]
+    assert [m.content for m in provider.requests[1].messages] == ["One", "Hi.", "Two"]
+
+
+def test_history_is_trimmed_to_whole_exchanges():
+    """Where a limit is set, the oldest exchanges are left out whole, and the reply says so."""
+    provider = Scripted()
+    chat = Chat(provider, history_tokens=40)
+    chat.messages = [
+        Message("user", "x" * 90),
+        Message("assistant", "y" * 90),
+        Message("user", "recent"),
+        Message("assistant", "answer"),
+    ]
+
+    reply = asyncio.run(chat.send("Now"))
+
+    assert [m.content for m in provider.requests[0].messages] == ["recent", "answer", "Now"]
+    assert reply.warnings == ["history-trimmed"]
+
+
+def test_an_empty_prompt_is_refused_before_anything_is_sent():
+    """There must be something to ask."""
+    provider = Scripted()
+
+    with pytest.raises(ConfigError, match="empty"):
+        asyncio.run(Chat(provider).send(" \n"))
+
+    assert provider.requests == []
+
+
+def test_one_question_may_go_to_another_provider():
+    """A choice for one question leaves the conversation's own provider alone."""
+    own, other = Scripted(), Scripted(TextDelta("Other."), Finished("stop"))
+    chat = Chat(own)
+
+    async def talk() -> None:
+        await chat.send("One", choice=Choice(other, "m"))
+        await chat.send("Two")
+
+    asyncio.run(talk())
+
+    assert (other.requests[0].model, own.requests[0].messages[1].content) == ("m", "Other.")
+
+
+def test_options_are_checked():
+    """An unknown parameter lists the valid ones."""
+    with pytest.raises(ConfigError, match=r"temprature.*Did you mean temperature\?.*top_p"):
+        Chat(Scripted(), temprature=1)
+
+
+class TestChoose:
+    """Which provider answers."""
+
+    def test_auto_falls_to_local_without_any_key(self):
+        """With nothing configured and no key, the local model answers, and `auto` says so."""
+        choice = choose()
+
+        assert choice.provider.name == "local"
+        assert "local" in choice.why
+
+    @pytest.mark.parametrize(("variable", "name"), [("ZAI_API_KEY", "zai"), ("ZHIPUAI_API_KEY", "bigmodel")])
+    def test_auto_takes_the_platform_whose_key_is_present(self, monkeypatch, variable, name):
+        """A key in the environment decides."""
+        monkeypatch.setenv(variable, "id.secret")
+
+        choice = choose()
+
+        assert choice.provider.name == name
+        assert variable in choice.why
+        assert "secret" not in choice.why + repr(choice)
+
+    def test_auto_takes_what_is_configured_first(self, monkeypatch):
+        """What is configured goes before a key that happens to be there."""
+        monkeypatch.setenv("ZAI_API_KEY", "id.secret")
+        monkeypatch.setenv("CHATGLM_PROVIDER", "local")
+
+        assert choose().provider.name == "local"
+
+    def test_a_model_without_its_provider_never_falls_to_local(self):
+        """`-m glm-4.7` without a key is a missing key, with the ways out."""
+        with pytest.raises(MissingKeyError, match=r"glm-4\.7.*ZAI_API_KEY.*-m local"):
+            choose(model="glm-4.7")
+
+    def test_a_platform_without_its_key_names_variable_command_and_local(self):
+        """A missing key is explained with its three remedies."""
+        with pytest.raises(MissingKeyError, match=r"ZHIPUAI_API_KEY.*%chatglm login.*-m local"):
+            choose("bigmodel")
+
+    def test_a_base_url_alone_means_an_openai_compatible_server(self):
+        """`--base-url` needs no provider beside it."""
+        choice = choose(model="qwen3:8b", base_url="http://127.0.0.1:1/v1")
+
+        assert (choice.provider.name, choice.model) == ("openai", "qwen3:8b")
+
+    def test_openai_needs_a_server(self):
+        """The `openai` provider has no host of its own."""
+        with pytest.raises(ConfigError, match="--base-url"):
+            choose("openai")
+
+    def test_an_unknown_provider_lists_the_valid_ones(self):
+        """A typing error is answered with the names there are."""
+        with pytest.raises(ConfigError, match=r"'claude'.*local, zai, bigmodel, openai, chatglm"):
+            choose("claude")
+
+    def test_a_configured_model_belongs_to_its_provider(self):
+        """A default model is not sent to another provider."""
+        configured = Defaults(provider="openai", model="mine", base_url="http://127.0.0.1:1/v1")
+
+        assert choose(configured=configured).model == "mine"
+        assert choose("local", configured=configured).model == ""
+
+    def test_a_key_never_travels_in_the_clear(self):
+        """A key over plain http to another machine is refused; without a key it just works."""
+        with pytest.raises(ConfigError, match="unencrypted to lab"):
+            choose(base_url="http://lab:8000/v1", api_key="id.secret")
+
+        assert choose(base_url="http://lab:8000/v1").provider.name == "openai"
