@@ -1,0 +1,150 @@
+"""Chat streams at catch-up speed: a plain socket server that sends ready-made bytes as fast as they are read.
+
+One token is two Han characters. Each event is one HTTP chunk, as real services send them.
+
+    python -m tests.bench.wires        serves until its standard input ends; prints the port
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import cache
+
+TOKENS = ("智谱", "模型", "流式", "输出", "笔记", "单元", "数据", "科学", "学生", "老师", "，接", "着。")
+_BATCH_BYTES = 256 * 1024
+
+
+def token(number: int) -> str:
+    """Give the token at a place of the answer."""
+    return TOKENS[number % len(TOKENS)]
+
+
+def _chunk(event: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+def openai_events(tokens: int) -> Iterator[bytes]:
+    """Yield delta chunks as Z.ai and BigModel send them."""
+    frame = {
+        "id": "20261101120000abcdef",
+        "created": 1790000000,
+        "object": "chat.completion.chunk",
+        "model": "glm-4.7",
+        "choices": [{"index": 0, "delta": {"role": "assistant", "content": "\0"}}],
+    }
+    head, tail = (part.encode() for part in json.dumps(frame, separators=(",", ":")).split('"\\u0000"'))
+    for number in range(tokens):
+        yield b"".join((b"data: ", head, json.dumps(token(number), ensure_ascii=False).encode(), tail, b"\n\n"))
+    frame["choices"] = [{"index": 0, "finish_reason": "stop", "delta": {"role": "assistant", "content": ""}}]
+    frame["usage"] = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": tokens + 9}
+    yield b"data: " + json.dumps(frame, separators=(",", ":")).encode() + b"\n\n"
+    yield b"data: [DONE]\n\n"
+
+
+def web_events(tokens: int) -> Iterator[bytes]:
+    """Yield snapshot frames as chatglm.cn sent them: each repeats the whole text so far."""
+    part = {
+        "id": "66f0c0ffee0000000000beef",
+        "logic_id": "L1",
+        "role": "assistant",
+        "content": [{"type": "text", "text": "\0"}],
+        "model": "glm",
+        "meta_data": {},
+        "status": "init",
+    }
+    frame = {
+        "id": "66f0c0ffee0000000000beef",
+        "conversation_id": "66f0c0ffee0000000000c0de",
+        "assistant_id": "65940acff94777010aa6b796",
+        "parts": [part],
+        "created_at": "2026-09-30 08:00:00",
+        "status": "init",
+        "last_error": {},
+    }
+    head, tail = (part.encode() for part in json.dumps(frame, separators=(",", ":")).split("\\u0000"))
+    text = bytearray()
+    for number in range(tokens):
+        text += token(number).encode()
+        yield b"".join((b"event: message\ndata: ", head, text, tail, b"\n\n"))
+    last = tail.replace(b'"status":"init"', b'"status":"finish"')
+    yield b"".join((b"event: message\ndata: ", head, text, last, b"\n\n"))
+
+
+def long_line(tokens: int) -> Iterator[bytes]:
+    """Yield one snapshot frame whose line is as long as `tokens` make it."""
+    *_, last = web_events(tokens)
+    yield last
+
+
+STREAMS = {"openai": openai_events, "web": web_events, "long": long_line}
+
+
+@cache
+def _ready(kind: str, tokens: int) -> bytes | None:
+    """Give the whole body where it is small enough to be kept."""
+    if kind == "web" and tokens > 5000:
+        return None
+    return b"".join(map(_chunk, STREAMS[kind](tokens))) + b"0\r\n\r\n"
+
+
+def _answer(connection: socket.socket) -> None:
+    with connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        request = connection.makefile("rb")
+        first = request.readline().split()
+        length = 0
+        while (line := request.readline().strip()) != b"":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        request.read(length)
+        kind, tokens, pause, *_ = first[1].decode().strip("/").split("/")
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        )
+        _send(connection, kind, int(tokens), float(pause) / 1000)
+
+
+def _send(connection: socket.socket, kind: str, tokens: int, pause: float) -> None:
+    if pause:
+        due = time.monotonic()
+        for event in STREAMS[kind](tokens):
+            connection.sendall(_chunk(event))
+            due += pause
+            time.sleep(max(0, due - time.monotonic()))
+        connection.sendall(b"0\r\n\r\n")
+        return
+    body = _ready(kind, tokens)
+    if body is not None:
+        connection.sendall(body)
+        return
+    batch = bytearray()
+    for event in STREAMS[kind](tokens):
+        batch += _chunk(event)
+        if len(batch) > _BATCH_BYTES:
+            connection.sendall(batch)
+            batch.clear()
+    connection.sendall(bytes(batch) + b"0\r\n\r\n")
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    server = socket.create_server(("127.0.0.1", 0))
+    print(server.getsockname()[1], flush=True)
+
+    def accept() -> None:
+        while True:
+            connection, _ = server.accept()
+            threading.Thread(target=_answer, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
