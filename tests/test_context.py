@@ -1,0 +1,125 @@
+"""A Python value → the text a model reads."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from matplotlib.figure import Figure
+
+from chatglm_magic._context import MAX_BYTES, cap, describe
+
+
+def add(a: int, b: int = 2) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+class Speaks:
+    """Says itself what a model should read."""
+
+    def _repr_llm_(self) -> str:
+        return "I am spoken for"
+
+
+def test_a_pandas_frame_tells_its_size_its_types_and_its_head():
+    """Schema and first rows, never the whole."""
+    frame = pd.DataFrame({"price": np.arange(1000) / 2, "城市": ["北京"] * 1000})
+
+    text = describe(frame)
+
+    assert "1000 rows and 2 columns: price (float64), 城市" in text
+    assert "4,2.0,北京" in text
+    assert "5,2.5" not in text
+
+
+def test_a_polars_frame_tells_the_same():
+    """Frames are told by what they have, whoever made them."""
+    text = describe(pl.DataFrame({"a": [1, 2], "b": ["x", "y"]}))
+
+    assert "polars DataFrame with 2 rows and 2 columns: a (Int64), b (String)" in text
+    assert "2,y" in text
+
+
+@pytest.mark.parametrize("make", [pd.Series, pl.Series])
+def test_a_series_tells_its_type_and_its_head(make):
+    """The first values of a column."""
+    text = describe(make(range(100)))
+
+    assert "100 values" in text
+    assert "First 5: 0, 1, 2, 3, 4" in text
+
+
+def test_an_array_tells_shape_type_and_range():
+    """An array of a million numbers is three lines."""
+    text = describe(np.linspace(0, 1, 1_000_000).reshape(1000, 1000))
+
+    assert "numpy ndarray of shape (1000, 1000), float64" in text
+    assert "min 0, max 1, mean 0.5" in text
+    assert len(text) < 2000
+
+
+def test_an_array_without_a_range_is_told_all_the_same():
+    """Text and emptiness have neither minimum nor mean."""
+    assert "shape (2,)" in describe(np.array(["a", "b"]))
+    assert "shape (0,)" in describe(np.array([]))
+
+
+def test_a_function_is_its_source_and_a_builtin_its_signature():
+    """What a model can read best."""
+    assert describe(add).startswith("def add(a: int, b: int = 2) -> int:")
+    assert "class Speaks" in describe(Speaks)
+    assert describe(json.dumps).startswith("def dumps(")
+    assert describe(len).startswith("len(obj")
+
+
+def test_a_module_is_its_names():
+    """The module's own list of names."""
+    assert "Names: dump, dumps, load, loads" in describe(json)
+
+
+def test_an_exception_is_its_traceback():
+    """With the lines that led to it."""
+    try:
+        add(1, "2")
+    except TypeError as error:
+        text = describe(error)
+
+    assert "return a + b" in text
+    assert text.splitlines()[-1].startswith("TypeError: unsupported operand")
+
+
+def test_a_figure_is_told_in_words():
+    """Titles, labels and ranges of its axes."""
+    figure = Figure()
+    axes = figure.add_subplot(title="Sales", xlabel="month")
+    axes.plot([0, 10], [1, 5])
+
+    assert "title 'Sales', x 'month' from -0.5 to 10.5" in describe(figure)
+
+
+def test_an_object_may_speak_for_itself():
+    """`_repr_llm_` goes before everything; the class itself is not asked."""
+    assert describe(Speaks()) == "I am spoken for"
+    assert "def _repr_llm_" in describe(Speaks)
+
+
+def test_long_text_is_capped_and_says_so():
+    """Beginning and end stay; no character is cut in half."""
+    text = cap("汉" * 10_000)
+
+    assert len(text.encode()) < MAX_BYTES + 100
+    assert "of 30000 bytes left out" in text
+    assert text.startswith("汉")
+    assert text.endswith("汉")
+    assert "�" not in text
+
+
+def test_long_lists_say_how_long():
+    """A capped list tells its length."""
+    assert describe(list(range(100_000))).startswith("list of 100000 items: [0, 1, 2")
+    assert describe({"a": 1}) == "{'a': 1}"
+    assert describe("plain") == "plain"
