@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ._errors import ConfigError
+from ._keys import load_key
 from ._urls import is_loopback, origin
 
 KEY_NAMES: Mapping[str, str] = MappingProxyType(
@@ -18,6 +19,14 @@ KEY_NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Where each provider's key is looked for in the environment."""
+
+HOSTS: Mapping[str, str] = MappingProxyType(
+    {
+        "zai": "https://api.z.ai",
+        "bigmodel": "https://open.bigmodel.cn",
+    }
+)
+"""The platforms' own hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,11 @@ class Defaults:
 
 
 def find_key(provider: str, base_url: str, configured: Defaults) -> str:
-    """Give the key for a provider at a host, or an empty string.
+    """Give the key for a provider at a host, or an empty string: from the environment, else one kept by `login`.
 
-    A platform's key goes to the platform's own host only. `CHATGLM_API_KEY` goes only to the host
-    that the user configured (environment or `%config`), never to one that a notebook names by
-    itself with `--base-url`.
+    A platform's key in the environment goes to the platform's own host only. `CHATGLM_API_KEY` goes only to
+    the host that the user configured (environment or `%config`), never to one that a notebook names by
+    itself with `--base-url`. A kept key goes to the host that it was given for.
 
     Args:
         provider: The provider's name.
@@ -61,10 +70,16 @@ def find_key(provider: str, base_url: str, configured: Defaults) -> str:
         configured: What the user configured outside the call.
     """
     name = KEY_NAMES.get(provider, "")
-    key = os.environ.get(name, "").strip() if name else ""
-    if provider == "openai":
-        return key if configured.base_url and origin(configured.base_url) == origin(base_url) else ""
-    return "" if base_url else key
+    if not name:
+        return ""
+    own = HOSTS.get(provider, configured.base_url)
+    target = base_url or own
+    if not target:
+        return ""
+    key = os.environ.get(name, "").strip()
+    if key and own and origin(own) == origin(target):
+        return key
+    return load_key(target)
 
 
 def check_key_travel(url: str, key: str) -> None:
