@@ -75,12 +75,9 @@ class Reply:
                     self._place("thinking")
                 self._thinking.append(text)
             case Replace(text, thinking):
-                if thinking:
-                    self._place("thinking")
-                if text:
-                    self._place("text")
-                self._text = [text]
-                self._thinking = [thinking]
+                self._text = [text] if text else []
+                self._thinking = [thinking] if thinking else []
+                self._place_anew()
             case ToolCallDelta(index):
                 if index not in self._calls:
                     self._calls[index] = _Call()
@@ -173,6 +170,14 @@ class Reply:
                     return
         if isinstance(place, Part) or place not in self._order:
             self._order.append(place)
+
+    def _place_anew(self) -> None:
+        """Put thinking, then text, where the first of them stood: what was said before is unsaid."""
+        said = [position for position, place in enumerate(self._order) if place in ("thinking", "text")]
+        rest = [place for place in self._order if place not in ("thinking", "text")]
+        at = said[0] if said else len(rest)
+        new: list[Part | int | str] = ["thinking"] if self._thinking else []
+        self._order = rest[:at] + new + (["text"] if self._text else []) + rest[at:]
 
     def _part(self, place: Part | int | str) -> Part:
         match place:
