@@ -10,8 +10,8 @@ three deliberate differences, each asked for by a real server:
 - `id` and `retry` are ignored: a POST is never opened again behind the caller's back.
 
 Strategy. Nothing is looked at one character or one line at a time where a bulk operation will do:
-line ends are made equal in one pass (and only where there is a CR), events are cut apart by one
-`split`, and the common event, a single `data:` line, needs one slice. What is unfinished is kept as
+line ends are made equal in one pass (and only where there is a CR), and a read that holds nothing but
+single `data: ` lines is cut into their data by one `split`. What is unfinished is kept as
 a list of chunks, joined once when its end arrives, so a long line costs linear time. Data stay
 bytes: the JSON decoder reads those.
 """
@@ -25,8 +25,10 @@ import msgspec
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 """How long one event may grow: far above any real frame, far below a kernel's memory."""
 
+_HEAD_BYTES = 200
 _BOM = b"\xef\xbb\xbf"
 _END = b"\n\n"
+_DATA = b"data: "
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
@@ -42,7 +44,13 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class EventTooLongError(ValueError):
-    """One event grew beyond the limit."""
+    """One event grew beyond the limit.
+
+    Attributes:
+        head: Its first bytes, for a message.
+    """
+
+    head: bytes = b""
 
 
 class SSEDecoder:
@@ -91,10 +99,14 @@ class SSEDecoder:
         if rest := chunk[end + len(_END) :]:
             pending.append(rest)
             self._wait(len(rest))
+        if chunk.startswith(_DATA):
+            data = chunk[len(_DATA) : end].split(_END + _DATA)
+            if chunk.count(b"\n", 0, end) == len(_END) * (len(data) - 1):  # nothing but single `data: ` lines
+                return list(map(ServerSentEvent, data))
         events = []
         for block in chunk[:end].split(_END):
-            if block.startswith(b"data: ") and b"\n" not in block:
-                events.append(ServerSentEvent(block[6:]))
+            if block.startswith(_DATA) and b"\n" not in block:
+                events.append(ServerSentEvent(block[len(_DATA) :]))
             else:
                 event = _parse(block)
                 if event is not None:
@@ -121,8 +133,11 @@ class SSEDecoder:
     def _wait(self, more: int) -> list[ServerSentEvent]:
         self._size += more
         if self._size > self._max:
-            msg = f"one event is longer than {self._max} bytes"
-            raise EventTooLongError(msg)
+            error = EventTooLongError(f"one event is longer than {self._max} bytes")
+            error.head = self._pending[0][:_HEAD_BYTES]
+            self._pending.clear()
+            self._size = 0
+            raise error
         return []
 
 
