@@ -29,6 +29,7 @@ _HEAD_BYTES = 200
 _BOM = b"\xef\xbb\xbf"
 _END = b"\n\n"
 _DATA = b"data: "
+_NO_DATA = b"data: \n"
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
@@ -99,13 +100,13 @@ class SSEDecoder:
         if rest := chunk[end + len(_END) :]:
             pending.append(rest)
             self._wait(len(rest))
-        if chunk.startswith(_DATA):
+        if chunk.startswith(_DATA) and _NO_DATA not in chunk:
             data = chunk[len(_DATA) : end].split(_END + _DATA)
             if chunk.count(b"\n", 0, end) == len(_END) * (len(data) - 1):  # nothing but single `data: ` lines
                 return list(map(ServerSentEvent, data))
         events = []
         for block in chunk[:end].split(_END):
-            if block.startswith(_DATA) and b"\n" not in block:
+            if block.startswith(_DATA) and b"\n" not in block and block != _DATA:
                 events.append(ServerSentEvent(block[len(_DATA) :]))
             else:
                 event = _parse(block)
