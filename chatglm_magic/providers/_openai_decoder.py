@@ -27,7 +27,7 @@ from .._events import (
     ThinkingDelta,
     Usage,
 )
-from .._sse import EventTooLongError, ServerSentEvent, SSEDecoder
+from .._sse import ServerSentEvent, SSEDecoder
 from ._openai_json import DONE, Piece, read_pieces
 from ._platform_errors import Asked, Complaint, read_complaint, refusal_error
 from ._think_tags import ThinkSplitter
@@ -113,13 +113,13 @@ class OpenAIDecoder:
         self._has_thinking = False
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """Take one network read and give its deltas, consecutive ones merged."""
-        if self.done:
-            return []
-        try:
+        """Take one network read and give its deltas, consecutive ones merged.
+
+        Raises:
+            EventTooLongError: The only way in which bytes can make it fail.
+        """
+        if not self.done:
             self._read(self._sse.feed(chunk))
-        except EventTooLongError as error:
-            self._fail(ProtocolError(f"{self._asked.provider} at {self._asked.host}: {error}.", **self._about()))
         return self._take()
 
     def close(self) -> list[Event]:

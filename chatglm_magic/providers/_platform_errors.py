@@ -17,8 +17,8 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any
 
+from .._call import Refusal
 from .._errors import ErrorKind, ProtocolError, ProviderError, StatusError, shorten, status_error
-from .._transport import Refusal
 
 _BY_CODE: Mapping[str, ErrorKind] = MappingProxyType(
     {
@@ -161,9 +161,6 @@ def explain(refusal: Refusal, asked: Asked) -> ProviderError:
         return refusal_error(complaint, asked, status=refusal.status, headers=refusal.headers)
     if refusal.status >= _BAD_STATUS:
         return refusal_error(Complaint(shorten(text)), asked, status=refusal.status, headers=refusal.headers)
-    if location := refusal.headers.get("location"):
-        msg = f"{at} sends elsewhere ({marks}): {shorten(location, 200)}. Use that address as the base URL."
-        return ProtocolError(msg, **about)
     if not text:
         msg = f"{at} gave an empty answer ({marks}). Run the cell again; if it stays empty, check the base URL."
         return ProtocolError(msg, kind="empty", retryable=True, **about)
