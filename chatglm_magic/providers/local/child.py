@@ -58,7 +58,6 @@ def _serve(asked: dict[str, Any]) -> Any:  # noqa: ANN401 - xllamacpp is untyped
     params.n_parallel = 1  # a second slot would halve the context
     params.cache_ram_mib = 0  # else prompts of earlier conversations are kept, up to 8 GiB
     params.ui = False
-    params.endpoint_slots = False  # shows other people's prompts
     params.verbosity = 1
     # Threads spin while they wait for each other: beside one busy neighbour, as many as there are
     # cores fall from 160 tokens a second to 13–35.
