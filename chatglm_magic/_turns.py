@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
 
 
 class Turns:
     """A fair lock that coroutines of different event loops may share.
 
-    `asyncio.Lock` belongs to one loop; a notebook has two (its own and the loop thread).
+    `asyncio.Lock` belongs to one loop; a notebook has two (its own and the loop thread). A loop that is
+    closed loses its turn, held or waited for: nothing runs there that could give it back.
     """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._taken = False
-        self._queue: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+        self._guard = threading.RLock()
+        self._holder: _Ticket | None = None
+        self._queue: deque[_Ticket] = deque()
 
     @asynccontextmanager
     async def turn(self, on_wait: Callable[[], None] | None = None) -> AsyncGenerator[None]:
@@ -30,49 +28,49 @@ class Turns:
         Args:
             on_wait: Called once if the turn is not free at once.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] | None = None
+        ticket = _Ticket()
         with self._guard:
-            if self._taken:
-                future = loop.create_future()
-                self._queue.append((loop, future))
-            self._taken = True
-        if future is not None:
-            if on_wait is not None:
-                on_wait()
-            try:
-                await future
-            except BaseException:
-                self._leave(loop, future)
-                raise
+            if self._holder is not None and self._holder.loop.is_closed():
+                self._pass_on(self._holder)
+            if self._holder is None:
+                self._holder = ticket
+            else:
+                self._queue.append(ticket)
+            waiting = self._holder is not ticket
         try:
+            if waiting:
+                if on_wait is not None:
+                    on_wait()
+                await ticket.called
             yield
         finally:
-            self._pass_on()
+            self._pass_on(ticket)
 
-    def _leave(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
-        """Give up waiting; the turn may have been given to us in the same moment."""
+    def _pass_on(self, ticket: _Ticket) -> None:
+        """Take a ticket back; where it held the turn, give that to the next."""
         with self._guard:
-            waiting = (loop, future) in self._queue
-            if waiting:
-                self._queue.remove((loop, future))
-        if not waiting:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        while True:
-            with self._guard:
-                if not self._queue:
-                    self._taken = False
-                    return
-                loop, future = self._queue.popleft()
-            try:
-                loop.call_soon_threadsafe(_grant, future)
-            except RuntimeError:  # that loop is closed: nobody waits there any more
-                continue
-            return
+            if self._holder is not ticket:
+                # Given up while it waited, or taken away as its loop was closed.
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
+                return
+            self._holder = None
+            while self._holder is None and self._queue:
+                following = self._queue.popleft()
+                try:
+                    following.loop.call_soon_threadsafe(following.call)
+                except RuntimeError:  # its loop is closed
+                    continue
+                self._holder = following
 
 
-def _grant(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+class _Ticket:
+    """One coroutine's place in the queue."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.called: asyncio.Future[None] = self.loop.create_future()
+
+    def call(self) -> None:
+        if not self.called.done():  # it may have been cancelled in the meantime
+            self.called.set_result(None)
