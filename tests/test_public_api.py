@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from readme import README, with_tables
 
 import chatglm_magic
 
@@ -119,6 +120,14 @@ def test_no_module_grows_beyond_reading():
     }
 
     assert long == {}
+
+
+def test_the_readmes_tables_are_the_parsers():
+    """A reader of the README sees the options that there are."""
+    text = README.read_text(encoding="utf-8")
+
+    assert "--no-history" in text
+    assert with_tables(text) == text, "run: python -m tests.readme"
 
 
 def test_the_version_is_told_once():
