@@ -33,7 +33,7 @@ FILE_OPTIONS: Mapping[str, OptionValue] = MappingProxyType({"max_tokens": 2048})
 """For a user's own file: llama.cpp knows the rest; half of the context is left for the conversation."""
 FILE_TIMEOUT = 600.0
 """Seconds: a big model on a small machine reads a long prompt for minutes, and says nothing meanwhile."""
-_ATTEMPTS = 2
+_ATTEMPTS = 4  # starts count too: one start and one question, and the same again where the child has just died
 _DEATH_CHECKS, _DEATH_PERIOD = 20, 0.05
 _DEMO_SPECS = frozenset({"", "demo", weights.DEMO.name.lower(), DEMO_NAME.lower()})
 
@@ -80,8 +80,8 @@ class LocalProvider:
         """
         # A relative path means what it meant when the conversation began, wherever the notebook has gone since.
         file = self._file if request.model in {"", self._asked} else _file(request.model)
-        options = DEMO_OPTIONS if file is None else FILE_OPTIONS
-        for _ in range(_ATTEMPTS):
+        said = False
+        for attempts_left in reversed(range(_ATTEMPTS)):
             model = await self._model(file, request)
             with server.claim(model) as child:
                 if child is None:
@@ -89,16 +89,16 @@ class LocalProvider:
                     continue
                 if child.users > 1 and request.notify is not None:
                     request.notify("waiting for the local model's other reply")
-                asked = replace(
-                    request,
-                    model=model.name,
-                    options={**options, **request.options},
-                    timeout=FILE_TIMEOUT if request.timeout is None and file is not None else request.timeout,
-                )
-                async with aclosing(_ask(child, asked)) as events:
-                    async for event in events:
-                        yield event
-                return
+                try:
+                    async with aclosing(_ask(child, _tamed(request, model, file))) as events:
+                        async for event in events:
+                            said = True
+                            yield event
+                except BrokenStreamError:
+                    if said or child.alive or not attempts_left:
+                        raise
+                else:
+                    return
         msg = f"The local engine ends as soon as {model.path} is loaded. Try again, or take another model."
         raise ConfigError(msg)
 
@@ -143,6 +143,14 @@ async def _ask(child: server.LocalServer, request: Request) -> AsyncGenerator[Ev
             raise
         msg = f"The local engine died while it answered ({request.model}): {why}. Run the cell again: it starts anew."
         raise BrokenStreamError(msg, provider=LocalProvider.name, model=request.model) from error
+
+
+def _tamed(request: Request, model: server.Model, file: Path | None) -> Request:
+    """Fill what the user left open."""
+    if file is None:
+        return replace(request, model=model.name, options={**DEMO_OPTIONS, **request.options})
+    timeout = FILE_TIMEOUT if request.timeout is None else request.timeout
+    return replace(request, model=model.name, options={**FILE_OPTIONS, **request.options}, timeout=timeout)
 
 
 async def _at_leisure(work: Callable[[Errand], T], request: Request) -> T:

