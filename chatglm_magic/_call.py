@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ._answers import EVENT_STREAM
 from ._errors import ProviderError
 
 
@@ -57,3 +58,27 @@ class Call:
     connect_timeout: float = 15.0
     one_at_a_time: bool = False
     notify: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
+
+
+def headers_of(call: Call, method: str) -> dict[str, str]:
+    """Give the headers of a call.
+
+    A function of its own, so that the key is no local of a frame that a traceback may show.
+
+    Args:
+        call: What is asked for.
+        method: `POST`, answered by a stream, or `GET`, answered by JSON.
+    """
+    from . import __version__
+
+    headers = {
+        "Accept": EVENT_STREAM if method == "POST" else "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"chatglm-magic/{__version__} (+aiohttp)",
+    }
+    if method == "POST":
+        headers["Content-Type"] = "application/json"
+    headers.update(call.headers)
+    if call.key:
+        headers["Authorization"] = f"Bearer {call.key}"
+    return headers

@@ -10,21 +10,20 @@ import asyncio
 import hashlib
 import io
 import json
-import threading
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
-from weakref import WeakValueDictionary
 
 from ._answers import EVENT_STREAM, inflated, is_event_stream, media_type
-from ._call import Call, Refusal
+from ._call import Call, Refusal, headers_of
 from ._errors import ChatGLMError, ConfigError, ProviderError, StalledError
 from ._failures import Failures
 from ._proxy import proxy_for
 from ._retries import with_retries
-from ._turns import Turns
+from ._turns import turns_of
 from ._urls import origin
 from ._watchdog import Watchdog
 
@@ -41,9 +40,6 @@ _HEADER_BYTES = 64 * 1024
 _HOPS = 4
 _OK, _SEE_OTHER, _PROXY_PASSWORD = 200, 303, 407
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-_TURNS: WeakValueDictionary[tuple[object, ...], Turns] = WeakValueDictionary()
-_TURNS_GUARD = threading.Lock()
 
 
 @asynccontextmanager
@@ -92,14 +88,14 @@ class Stream:
         host: Who answers, for messages.
     """
 
-    __slots__ = ("_first", "_mapping", "_read", "_watchdog", "content_type", "host", "status")
+    __slots__ = ("_content", "_first", "_mapping", "_watchdog", "content_type", "host", "status")
 
     def __init__(self, exchange: _Exchange, first: bytes) -> None:
         self.status = exchange.response.status
         self.content_type = media_type(exchange.response.headers.get("Content-Type", ""))
         self.host = exchange.failures.host
         self._first = first
-        self._read = exchange.response.content.readany
+        self._content = exchange.response.content
         self._mapping = exchange.mapping
         self._watchdog = exchange.watchdog
 
@@ -120,14 +116,28 @@ class Stream:
         self._watchdog.listen()
         try:
             with self._mapping:
-                chunk = await self._read()
-        except StalledError:
-            if not self._watchdog.ending:
+                chunk = await self._content.readany()
+        except ProviderError as error:
+            chunk = self._arrived_before()
+            if not chunk and not (self._watchdog.ending and isinstance(error, StalledError)):
                 raise
-            chunk = b""
         if not chunk:
             raise StopAsyncIteration
         return chunk
+
+    def _arrived_before(self) -> bytes:
+        """Give what had arrived before the connection failed while the caller was busy, if anything had.
+
+        aiohttp would raise its failure first and drop it. The failure is raised the next time.
+        """
+        content, failure = self._content, self._content.exception()
+        if failure is None:
+            return b""
+        content._exception = None  # noqa: SLF001 - there is no public way to what it still holds
+        try:
+            return content.read_nowait()
+        finally:
+            content.set_exception(failure)
 
     def alive(self) -> None:
         """Tell that an event has come: the watchdog starts anew. Pings are no events."""
@@ -162,6 +172,7 @@ class _Exchange:
             async with self.watchdog.guard():
                 yield
         self.mapping.streaming = True
+        self.expect_loss()
         self.watchdog.bite = self.hang_up
 
     async def ask(self, method: str) -> None:
@@ -172,7 +183,7 @@ class _Exchange:
                 method,
                 url,
                 data=io.BytesIO(self._call.body) if method == "POST" else None,  # raw bytes of 1 MiB make it warn
-                headers=_headers(self._call, method),
+                headers=headers_of(self._call, method),
                 proxy=self._proxy or None,
                 allow_redirects=False,
             )
@@ -221,6 +232,17 @@ class _Exchange:
             if len(body) > _JSON_BYTES:
                 raise self.failures.no_json(bytes(body))
         return inflated(bytes(body), self._encoding(), _JSON_BYTES)
+
+    def expect_loss(self) -> None:
+        """Make the reader notice when the connection is lost.
+
+        It does so itself in all cases but one: after broken framing in the middle of a body, aiohttp's C
+        parser closes the connection and leaves the reader waiting (3.14.5).
+        """
+        content, connection = self.response.content, self.response.connection
+        closed = getattr(connection and connection.protocol, "closed", None)
+        if closed is not None:
+            closed.add_done_callback(partial(_lose, content))
 
     def hang_up(self) -> None:
         """Close the connection now: not when its buffers are empty, or when TLS has said goodbye."""
@@ -314,10 +336,8 @@ def _turn(call: Call) -> AbstractAsyncContextManager[None]:
     if not call.one_at_a_time:
         return nullcontext()
     name = (*origin(call.url), hashlib.sha256(call.key.encode()).digest())
-    with _TURNS_GUARD:
-        turns = _TURNS.setdefault(name, Turns())
     notify = call.notify
-    return turns.turn(None if notify is None else lambda: notify("waiting for another request with this key"))
+    return turns_of(name).turn(None if notify is None else lambda: notify("waiting for another request with this key"))
 
 
 @asynccontextmanager
@@ -352,21 +372,11 @@ async def _exchange(call: Call) -> AsyncGenerator[_Exchange]:
         await session.close()
 
 
-def _headers(call: Call, method: str) -> dict[str, str]:
-    """Give the headers; a function of its own, so that the key is no local of a frame that may fail."""
-    from . import __version__
-
-    headers = {
-        "Accept": EVENT_STREAM if method == "POST" else "application/json",
-        "Accept-Encoding": "identity",
-        "User-Agent": f"chatglm-magic/{__version__} (+aiohttp)",
-    }
-    if method == "POST":
-        headers["Content-Type"] = "application/json"
-    headers.update(call.headers)
-    if call.key:
-        headers["Authorization"] = f"Bearer {call.key}"
-    return headers
+def _lose(content: aiohttp.StreamReader, closed: asyncio.Future[None]) -> None:
+    if not closed.cancelled():
+        closed.exception()  # seen; the reader has its own
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(ConnectionResetError("the connection was lost"))
 
 
 def _same_origin(url: str, other: str) -> bool:

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 
 class Turns:
@@ -74,3 +75,13 @@ class _Ticket:
     def call(self) -> None:
         if not self.called.done():  # it may have been cancelled in the meantime
             self.called.set_result(None)
+
+
+_TURNS: WeakValueDictionary[tuple[object, ...], Turns] = WeakValueDictionary()
+_TURNS_GUARD = threading.Lock()
+
+
+def turns_of(name: tuple[object, ...]) -> Turns:
+    """Give the turns of that name: the same ones to all that hold or want them now."""
+    with _TURNS_GUARD:
+        return _TURNS.setdefault(name, Turns())

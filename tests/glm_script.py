@@ -182,13 +182,13 @@ class Script:
         """Send `n` pieces, then nothing any more, the connection open."""
         self._misbehave(n, text, lambda _: asyncio.sleep(FOREVER))
 
-    def reset_after(self, n: int, text: str = "one two three four five") -> None:
+    def reset_after(self, n: int, text: str = "one two three four five", delay: float = 0.0) -> None:
         """Send `n` pieces, then reset the connection (TCP RST)."""
-        self._misbehave(n, text, reset)
+        self._misbehave(n, text, reset, delay)
 
-    def hang_up_after(self, n: int, text: str = "one two three four five") -> None:
+    def hang_up_after(self, n: int, text: str = "one two three four five", delay: float = 0.0) -> None:
         """Send `n` pieces, then close the connection without HTTP's last chunk."""
-        self._misbehave(n, text, close)
+        self._misbehave(n, text, close, delay)
 
     def cut_mid_event(self, n: int = 2, text: str = "one two three four five") -> None:
         """Send `n` pieces and half of another, then end the body as if all were well."""
@@ -241,10 +241,10 @@ class Script:
         packed = gzip.compress(b"data: " + b"\0" * (mebibytes * 2**20), compresslevel=9)
         self.replay(packed, status=status, content_type=content_type, headers={"Content-Encoding": "gzip"})
 
-    def _misbehave(self, n: int, text: str, then: Callable[[web.Request], Awaitable[None]]) -> None:
+    def _misbehave(self, n: int, text: str, then: Callable[[web.Request], Awaitable[None]], delay: float = 0.0) -> None:
         async def serve(request: web.Request, _: Recorded) -> web.StreamResponse:
             async def chunks() -> AsyncGenerator[bytes]:
-                for event in list(events_for(request.path, text))[:n]:
+                async for event in paced(list(events_for(request.path, text))[:n], delay):
                     yield event
                 await asyncio.sleep(0.01)  # so that a reset does not overtake what was sent
                 await then(request)
