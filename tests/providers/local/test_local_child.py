@@ -109,6 +109,28 @@ def test_an_engine_that_does_not_start(
         ask(tiny_models / "plain.gguf")
 
 
+NO_LIBGOMP = """
+import ctypes
+real = ctypes.CDLL
+def CDLL(name, *how):
+    if name == "libgomp.so.1":
+        raise OSError("as on a system without it")
+    return real(name, *how)
+ctypes.CDLL = CDLL
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' engines bring their own")
+def test_a_system_without_libgomp(tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no libgomp, the child starts over with the one that the extra installs."""
+    (tmp_path / "sitecustomize.py").write_text(NO_LIBGOMP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    assert ask(tiny_models / "plain.gguf").text == TEXT
+    [child] = children()
+    assert any(region.path.endswith("cmeel.prefix/lib/libgomp.so.1") for region in child.memory_maps())
+
+
 HANGING = "class CommonParams:\n    def __getattr__(self, name): return self\n    def __setattr__(self, *a): pass\n"
 HANGING += "def Server(params): sum(range(10**15))  # holds the GIL, as loading does\n"
 
