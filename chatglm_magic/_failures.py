@@ -103,13 +103,11 @@ class Failures:
         what = f"{self.host} answered with what is no HTTP ({shorten(why, 160)})"
         return self._make(ProtocolError, f"{what}. Check the base URL: http or https, and the port.")
 
-    def redirected(self, target: str, status: int) -> ProviderError:
+    def redirected(self, location: str, status: int) -> ProviderError:
         """The server sends the request elsewhere, or in circles."""
-        parts = urlsplit(target)
-        where = shorten(f"{parts.scheme}://{_host(target)}{parts.path}", 120)
         return self._make(
             ProtocolError,
-            f"{self.host} sends the request on to {where} (HTTP {status}). Key and prompt stay here; "
+            f"{self.host} sends the request on to {_bare(location)} (HTTP {status}). Key and prompt stay here; "
             "if you trust that address, use it as the base URL.",
         )
 
@@ -142,6 +140,15 @@ class Failures:
 def _host(url: str) -> str:
     """Give host and port of a URL as they are written there, without credentials."""
     return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _bare(url: str) -> str:
+    """Give a URL without credentials, query and fragment, short enough for a message."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "what is no URL"
+    return shorten(parts._replace(netloc=_host(url), query="", fragment="").geturl(), 120)
 
 
 def _quote(data: bytes) -> str:

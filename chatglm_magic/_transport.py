@@ -192,12 +192,12 @@ class _Exchange:
                 raise self.failures.proxy_failed(status)
             if status not in _REDIRECTS or not location:
                 return
-            target = urljoin(url, location)
-            if status == _SEE_OTHER or not _same_origin(target, url):
-                raise self.failures.redirected(target, status)
+            target = _within_origin(url, location)
+            if status == _SEE_OTHER or not target:
+                raise self.failures.redirected(location, status)
             self.hang_up()
             url = target
-        raise self.failures.redirected(url, status)
+        raise self.failures.redirected(location, status)
 
     async def first_bytes(self) -> bytes:
         """Give the first bytes of an event stream; none where it ends before them.
@@ -379,8 +379,10 @@ def _lose(content: aiohttp.StreamReader, closed: asyncio.Future[None]) -> None:
         content.set_exception(ConnectionResetError("the connection was lost"))
 
 
-def _same_origin(url: str, other: str) -> bool:
+def _within_origin(url: str, location: str) -> str:
+    """Give where a redirect leads; empty if out of the URL's origin, or nowhere."""
     try:
-        return origin(url) == origin(other)
-    except ConfigError:  # a server may redirect to anything
-        return False
+        target = urljoin(url, location)
+        return target if origin(target) == origin(url) else ""
+    except (ConfigError, ValueError):
+        return ""
