@@ -193,7 +193,7 @@ class OpenAIDecoder:
             return
         if piece.cut or not isinstance(frame, dict):
             self._warn("bad-frame")
-        if not isinstance(frame, dict) or (piece.cut and frame.get("id", known) not in {"", known}):
+        if not isinstance(frame, dict) or (piece.cut and text_of(frame.get("id")) not in {"", known}):
             return  # the second: a left-over of another reply
         self._id = self._id or text_of(frame.get("id"))
         self._model = self._model or text_of(frame.get("model"))
@@ -211,7 +211,7 @@ class OpenAIDecoder:
             self._fail(refusal_error(complaint, self._asked))
 
     def _read_choice(self, choice: object) -> None:
-        if not isinstance(choice, dict) or choice.get("index") not in {None, 0}:
+        if not isinstance(choice, dict) or (choice.get("index") or 0) != 0:
             self._warn("odd-choice")
             return
         delta = choice.get("delta") or choice.get("message")  # the latter: a server that answers in one piece
@@ -230,7 +230,7 @@ class OpenAIDecoder:
         for item in content if isinstance(content, list) else [content]:
             if isinstance(item, dict):
                 text = item.get("text")
-                kind = item.get("type", "text")
+                kind = text_of(item.get("type", "text"))
                 if kind in {"thinking", "reasoning"}:
                     self._think(_plain(text) or _plain(item.get(kind)))
                 elif kind == "text" and isinstance(text, str):

@@ -9,8 +9,9 @@ What counts as a tag:
 - `<think>` only as the first thing said, blanks aside. Anywhere else it is text.
 - After it, the first `</think>`. Blanks behind that are no part of the answer.
 - With no `<think>` and no thinking in a field of its own, the first `</think>` of the answer that is
-  not quoted: all that was said before it was thinking, which needs a `Replace`. Quoted means inside a
-  fence or behind an odd number of backticks on its line: there, somebody writes about the tag.
+  none of its words: all that was said before it was thinking, which needs a `Replace`. Somebody writes
+  about the tag where it is quoted (inside a fence, or behind an odd number of backticks on its line)
+  or closes a `<think>` in the middle of the text.
 - A stray `</think>` before the first word of an answer is dropped.
 """
 
@@ -29,8 +30,8 @@ CONTROL_TOKENS = (*TURN_TOKENS, "<|endoftext|>", "<eop>")
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 _MAX_BLANKS = 1000
 """More blanks than this before a tag: it is none. Held-back text stays small."""
-_MAX_QUOTED = 8
-"""After so many quoted `</think>` nobody looks for a real one: looking costs a walk over all that was said."""
+_MAX_WORDS = 8
+"""After so many `</think>` that were words nobody looks for a real one: looking costs a walk over all that was said."""
 
 
 class TailTrimmer:
@@ -95,7 +96,7 @@ class ThinkSplitter:
         self._step = self._start
         self._held = ""  # what may yet become a tag
         self._said: list[str] = []  # text already given, while a lone </think> may still turn it into thinking
-        self._quoted = 0
+        self._words = 0
         self._field = False
         self._trimmer = TailTrimmer()
         self._out: list[Event] = []
@@ -168,11 +169,11 @@ class ThinkSplitter:
             self._say(text)
             return None
         so_far = "".join((*self._said, before))
-        if _is_quoted(so_far):
+        if _is_quoted(so_far) or _opens(so_far):
             self._said = [so_far, tag]
             self._say(before + tag)
-            self._quoted += 1
-            if self._quoted == _MAX_QUOTED:
+            self._words += 1
+            if self._words == _MAX_WORDS:
                 self._step = self._answer
                 self._said = []
             return rest
@@ -212,3 +213,9 @@ class ThinkSplitter:
 def _is_quoted(before: str) -> bool:
     """Tell whether what follows is inside a fence or inline code."""
     return len(_FENCE.findall(before)) % 2 == 1 or before.rpartition("\n")[2].count("`") % 2 == 1
+
+
+def _opens(before: str) -> bool:
+    """Tell whether a `<think>` in the middle of the text is still open."""
+    start = before.rfind(OPEN)
+    return start > before.rfind(CLOSE) and not _is_quoted(before[:start])

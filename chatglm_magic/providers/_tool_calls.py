@@ -21,7 +21,7 @@ class ToolCalls:
         self._last = 0
 
     def __bool__(self) -> bool:
-        return bool(self._calls)
+        return any(call.id or call.name or not call.is_empty() for call in self._calls.values())
 
     def add(self, piece: dict[str, Any]) -> ToolCallDelta | None:
         """Take one piece in; None where it says nothing new."""
