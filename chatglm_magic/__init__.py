@@ -2,4 +2,150 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ._chat import Chat
+    from ._errors import (
+        AuthenticationError,
+        BadRequestError,
+        BlockedError,
+        BrokenStreamError,
+        ChatGLMError,
+        ConfigError,
+        ConnectError,
+        ContentFilterError,
+        Interrupted,
+        MissingKeyError,
+        ProtocolError,
+        ProviderError,
+        QuotaError,
+        RateLimitError,
+        ReplyFormatError,
+        ServerError,
+        StalledError,
+        StatusError,
+        StoreError,
+        TransportError,
+    )
+    from ._events import (
+        Event,
+        Finished,
+        FinishReason,
+        Part,
+        Replace,
+        Source,
+        TextDelta,
+        ThinkingDelta,
+        ToolCall,
+        ToolCallDelta,
+        Usage,
+    )
+    from ._messages import Message, Request
+    from ._reply import Reply
+    from .providers import Provider
+    from .providers.chatglm import ChatGLM
+    from .providers.function import FunctionProvider
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AuthenticationError",
+    "BadRequestError",
+    "BlockedError",
+    "BrokenStreamError",
+    "Chat",
+    "ChatGLM",
+    "ChatGLMError",
+    "ConfigError",
+    "ConnectError",
+    "ContentFilterError",
+    "Event",
+    "FinishReason",
+    "Finished",
+    "FunctionProvider",
+    "Interrupted",
+    "Message",
+    "MissingKeyError",
+    "Part",
+    "ProtocolError",
+    "Provider",
+    "ProviderError",
+    "QuotaError",
+    "RateLimitError",
+    "Replace",
+    "Reply",
+    "ReplyFormatError",
+    "Request",
+    "ServerError",
+    "Source",
+    "StalledError",
+    "StatusError",
+    "StoreError",
+    "TextDelta",
+    "ThinkingDelta",
+    "ToolCall",
+    "ToolCallDelta",
+    "TransportError",
+    "Usage",
+    "__version__",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
+
+_HOMES = {
+    "Chat": "_chat",
+    "ChatGLM": "providers.chatglm",
+    "FunctionProvider": "providers.function",
+    "Message": "_messages",
+    "Provider": "providers",
+    "Reply": "_reply",
+    "Request": "_messages",
+    **dict.fromkeys(
+        (
+            "Event",
+            "FinishReason",
+            "Finished",
+            "Part",
+            "Replace",
+            "Source",
+            "TextDelta",
+            "ThinkingDelta",
+            "ToolCall",
+            "ToolCallDelta",
+            "Usage",
+        ),
+        "_events",
+    ),
+}
+"""Where names live that are no errors; modules are imported when a name is first used."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f".{_HOMES.get(name, '_errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Give a shell its magics; does nothing where it has them."""
+    from ._magic import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take all that loading brought out of the shell again."""
+    from ._magic import unload
+
+    unload(shell)

@@ -30,6 +30,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._reply import Reply
 
 ErrorKind = Literal[
@@ -69,9 +71,15 @@ class ChatGLMError(Exception):
         super().__init__(message)
         self.reply: Reply | None = None
 
-    def _render_traceback_(self) -> list[str] | None:
-        """Give IPython one line instead of a traceback; the cell still fails."""
-        return [f"{type(self).__name__}: {self}"] if ChatGLMError.short else None
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        """Give IPython one line instead of a traceback; the cell still fails.
+
+        Absent where tracebacks are wanted: IPython shows its own then.
+        """
+        if not ChatGLMError.short:
+            raise AttributeError
+        return lambda: [f"{type(self).__name__}: {self}"]
 
 
 class ConfigError(ChatGLMError):
@@ -240,8 +248,11 @@ class Interrupted(KeyboardInterrupt):
         super().__init__("The reply was interrupted; what had arrived is kept.")
         self.reply = reply
 
-    def _render_traceback_(self) -> list[str] | None:
-        return ["Interrupted: what had arrived is kept."] if ChatGLMError.short else None
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        if not ChatGLMError.short:
+            raise AttributeError
+        return lambda: ["Interrupted: what had arrived is kept."]
 
 
 _CLASSES: dict[ErrorKind, type[StatusError]] = {

@@ -1,0 +1,243 @@
+"""Our cells and lines on their way from the editor to Python: kept as typed, and awaited where that can be.
+
+IPython turns magics into calls of plain functions, and knows nothing of asynchronous ones (its issues
+#11314 and #14157). Three hooks make up for that:
+
+- `keep_cell` (cleanup) takes a `%%chatglm` cell out before IPython's own cleanups, which strip `>>> `
+  prompts and blanks on empty lines, can touch the prompt.
+- `OurLine` (token transformer) keeps a question mark at the end of our line from being read as a
+  request for help. `%chatglm?` stays one.
+- `AwaitOurs` (post) turns our calls into awaited ones where they are statements of the cell itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import sys
+import warnings
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from IPython.core import interactiveshell
+from IPython.core.async_helpers import _asyncio_runner
+from IPython.core.inputtransformer2 import EscapedCommand, MagicAssign, TokenTransformBase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+    from typing import Self
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+NAME = "chatglm"
+ASYNC_NAME = "chatglm_async"
+"""The magic that awaited calls name; it gives a coroutine."""
+
+_CELL = re.compile(rf"%%{NAME}(?:[ \t]+(?P<line>[^\r\n]*?))?[ \t]*(?:\r\n|\r|\n|\Z)")
+_LINE = re.compile(rf"%{NAME}(?=\s|\Z)")
+_SOURCE_LINES = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
+"""Where Python's own tokenizer begins a new line; `str.splitlines` knows more ends of lines."""
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+_awaits_ours_only: ContextVar[bool] = ContextVar("awaits_ours_only", default=False)
+
+
+def is_alone() -> bool:
+    """Tell whether the running cell holds nothing but one call of ours."""
+    return _alone.get()
+
+
+def awaits_ours_only() -> bool:
+    """Tell whether the running cell is an asynchronous one through our doing alone."""
+    return _awaits_ours_only.get()
+
+
+def keep_cell(lines: list[str]) -> list[str]:
+    """Turn a `%%chatglm` cell into its call, its text untouched."""
+    source = "".join(lines)
+    head = source.lstrip(" \t\r\n\f\v")
+    # An indented cell is left to IPython, which takes the indentation off all its lines.
+    indented = (source[: len(source) - len(head)].replace("\r", "\n").rpartition("\n"))[2]
+    found = None if indented else _CELL.match(head)
+    if found is None:
+        return lines
+    call = f"get_ipython().run_cell_magic({NAME!r}, {found['line'] or ''!r}, {head[found.end() :]!r})\n"
+    return [call]
+
+
+# `check_complete` asks the cleanups whether a terminal's cell is finished: to it, ours must look like a magic.
+keep_cell.has_side_effects = True  # type: ignore[attr-defined]  # IPython's own mark for transformers
+
+
+class OurLine(TokenTransformBase):
+    """Finds `%chatglm …` and `a = %chatglm …` before IPython's search for a question mark does."""
+
+    priority = 1
+
+    def __init__(self, start: tuple[int, int], found: TokenTransformBase) -> None:
+        super().__init__(start)  # type: ignore[no-untyped-call]  # IPython's transformers have no types
+        self._found = found
+
+    @classmethod
+    def find(cls, tokens_by_line: list[list[Any]]) -> Self | None:
+        """Find the first line that is ours."""
+        for tokens in tokens_by_line:
+            for kind in (EscapedCommand, MagicAssign):
+                found = kind.find([tokens])  # type: ignore[no-untyped-call]  # as above
+                if found is not None and _is_ours(found, tokens):
+                    return cls(tokens[0].start, found)
+        return None
+
+    def transform(self, lines: list[str]) -> list[str]:
+        """Do with the line what IPython does with a magic."""
+        transformed: list[str] = self._found.transform(lines)
+        return transformed
+
+
+def _is_ours(found: TokenTransformBase, tokens: list[Any]) -> bool:
+    for token in tokens:
+        if token.start == (found.start_line + 1, found.start_col):
+            return _LINE.match(token.line, found.start_col) is not None
+    return False
+
+
+class AwaitOurs:
+    """Rewrites our calls at the level of the cell into awaited ones, where the cell can await.
+
+    Args:
+        shell: The shell whose cells these are.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """Rewrite a cell; give it back as it is where nothing is ours or nothing can be awaited."""
+        _alone.set(False)
+        _awaits_ours_only.set(False)
+        source = "".join(lines)
+        if f"_magic('{NAME}'" not in source:
+            return lines
+        tree = _parse(source)
+        ours = [] if tree is None else [call for statement in tree.body if (call := _our_call(statement)) is not None]
+        if tree is None or not ours or is_nested(sys._getframe()):  # noqa: SLF001 - the only way to look at the stack
+            return lines
+        _alone.set(len(tree.body) == 1)
+        if not self._can_await():
+            return lines
+        _awaits_ours_only.set(not _has_await(tree.body))
+        return _rewrite(source, ours).splitlines(keepends=True)
+
+    def _can_await(self) -> bool:
+        shell = self._shell
+        if not shell.autoawait or shell.loop_runner is not _asyncio_runner or shell.trio_runner:
+            return False
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return True
+
+
+def is_nested(frame: FrameType | None) -> bool:
+    """Tell whether a frame runs inside a cell's code, or in a call that cannot await (`run_cell`).
+
+    Both are functions of IPython's shell: code that a running cell started (`%%time`, `%%capture`,
+    `ip.run_cell`) is run with nothing to await it, and so is a cell that a task or a callback starts.
+    """
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in {"run_code", "_run_cell"} and code.co_filename == interactiveshell.__file__:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _parse(source: str) -> ast.Module | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of the user's code once more when the cell is compiled
+        try:
+            tree = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+    return tree if isinstance(tree, ast.Module) else None
+
+
+def _our_call(statement: ast.stmt) -> ast.Call | None:
+    """Give the call of our magic that a statement is, or assigns."""
+    if not isinstance(statement, (ast.Expr, ast.Assign, ast.AnnAssign)):
+        return None
+    match statement.value:
+        case (
+            ast.Call(
+                func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython"), args=[]), attr=attribute),
+                args=[ast.Constant(value=name), *rest],
+                keywords=[],
+            ) as call
+        ) if name == NAME:
+            if attribute == "run_line_magic" and len(rest) == 1:
+                return call
+            # IPython refuses an empty body by the magic's name: that must be the one the user typed.
+            if attribute == "run_cell_magic" and len(rest) == 2 and not _is_empty(rest[1]):  # noqa: PLR2004 - line and body
+                return call
+    return None
+
+
+def _is_empty(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == ""
+
+
+def _has_await(body: Sequence[ast.AST]) -> bool:
+    """Tell whether statements await something themselves; what functions await does not count."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            continue
+        if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)):
+            return True
+        if isinstance(node, ast.comprehension) and node.is_async:
+            return True
+        if _has_await(list(ast.iter_child_nodes(node))):
+            return True
+    return False
+
+
+def _rewrite(source: str, calls: list[ast.Call]) -> str:
+    """Put `await` before calls and our asynchronous magic's name into them."""
+    # Offsets in the tree count bytes of UTF-8.
+    lines = [line.encode() for line in _SOURCE_LINES.split(source)]
+    for call in reversed(calls):
+        name = call.args[0]
+        for node, end, text in (
+            (name, name.end_col_offset, repr(ASYNC_NAME)),
+            (call, call.col_offset, "await "),
+        ):
+            row = node.lineno - 1
+            lines[row] = lines[row][: node.col_offset] + text.encode() + lines[row][end:]
+    return b"".join(lines).decode()
+
+
+def install(shell: InteractiveShell) -> Callable[[], None]:
+    """Hook into a shell's input.
+
+    Returns:
+        Takes the hooks out again.
+    """
+    manager = shell.input_transformer_manager
+    post = AwaitOurs(shell)
+    hooks: tuple[tuple[list[Any], Any], ...] = (
+        (manager.cleanup_transforms, keep_cell),
+        (manager.token_transformers, OurLine),
+        (shell.input_transformers_post, post),
+    )
+    manager.cleanup_transforms.insert(0, keep_cell)  # before those that it keeps the cell from
+    manager.token_transformers.append(OurLine)
+    shell.input_transformers_post.append(post)  # after the user's own: it must see what will be run
+
+    def uninstall() -> None:
+        for place, hook in hooks:
+            if hook in place:
+                place.remove(hook)
+
+    return uninstall

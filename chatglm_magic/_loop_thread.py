@@ -1,0 +1,56 @@
+"""A second event loop, in a thread of its own, for callers that cannot await."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+_PATIENCE = 1.0
+"""Seconds that what still runs may take to end when the thread does."""
+
+
+class LoopThread:
+    """A loop in a daemon thread of its own; started at first use, one for all."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is called in that thread, which must never wait for itself."""
+        return threading.current_thread() is self._thread
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Give the loop, running."""
+        with self._lock:
+            # After a fork the thread is gone, and its loop with it.
+            if self._loop is None or self._thread is None or not self._thread.is_alive():
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_run, args=(self._loop,), name="chatglm-io", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def close(self) -> None:
+        """End the thread, if there is one; the next use starts another."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None and thread.is_alive():
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_PATIENCE)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=_PATIENCE))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()

@@ -1,0 +1,173 @@
+"""Tests of the options of %chatglm: what is read from a line, what is refused, and that prompts survive."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chatglm_magic._arguments import (
+    TABLE,
+    ArgumentError,
+    Arguments,
+    command_rows,
+    find_command,
+    manual,
+    option_rows,
+    parse,
+    short_help,
+)
+
+LINE = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]))
+BLANKS = " \t\r\n\f\v"
+
+HEADS = [
+    ("", {}),
+    ("-m glm-4.7 ", {"model": "glm-4.7"}),
+    ("--model=zai:glm-4.7 ", {"model": "zai:glm-4.7"}),
+    ("--base-url http://127.0.0.1:8000/v1?a=b ", {"base_url": "http://127.0.0.1:8000/v1?a=b"}),
+    ("-s 'You are terse' ", {"system": "You are terse"}),
+    ('-s "" ', {"system": ""}),
+    ("-s 'it's fine' ", {"system": "it's fine"}),
+    (r'--system="say \"yes\" or \no" ', {"system": r'say "yes" or \no'}),
+    ("-o temperature 0.2 -o top-p '0.5' -o seed -1 ", {"options": {"temperature": 0.2, "top_p": 0.5, "seed": -1}}),
+    ("-o stop a -o stop 'b c' ", {"options": {"stop": ("a", "b c")}}),
+    ("--think ", {"think": True}),
+    ("--no-think ", {"think": False}),
+    ("-c 数学 --new ", {"conversation": "数学", "new": True}),
+    ("--no-history ", {"history": False}),
+    ("--out 答案 --timeout 2.5 ", {"out": "答案", "timeout": 2.5}),
+    ("-q\t-R   -u ", {"quiet": True, "hide_thinking": True, "usage": True}),
+    ("-m a\u3000-m b ", {"model": "b"}),
+    ("-m “x” ", {"model": "“x”"}),
+]
+
+
+def given_of(arguments: Arguments) -> dict[str, object]:
+    """Give what differs from an empty line, but for the prompt."""
+    usual = Arguments()
+    return {
+        name: value
+        for name in arguments.__slots__
+        if name != "prompt" and (value := getattr(arguments, name)) != getattr(usual, name)
+    }
+
+
+@pytest.mark.parametrize(("head", "expected"), HEADS)
+def test_options_before_the_prompt_are_read(head, expected):
+    """Each option gives what it says, in every way of writing it, and the prompt follows unchanged."""
+    arguments = parse(f'{head}What\'s "this" -m?')
+
+    assert given_of(arguments) == expected
+    assert arguments.prompt == 'What\'s "this" -m?'
+
+
+@given(head=st.sampled_from([head for head, _ in HEADS]), prompt=LINE)
+@example(head="", prompt="it's {x} \\ ? ！ % $HOME “引号” שלום 👩‍👩‍👧 ` ' \"")
+@example(head="-m x ", prompt="\u3000段落")
+@example(head="", prompt="what -m is --out? -- really")
+def test_a_prompt_on_the_line_survives(head, prompt):
+    """Nothing in a prompt is split, unquoted or dropped, but blanks around it and a dash that says option."""
+    if re.match(r"\s*-", prompt):
+        head += "-- "
+
+    assert parse(head + prompt).prompt == prompt.strip(BLANKS)
+
+
+@given(head=st.sampled_from([head for head, _ in HEADS]), body=st.text(st.characters(exclude_categories=["Cs"])))
+@example(head="", body="-m is no option here\n")
+@example(head="-q ", body="  indented\n\n>>> 1\r\n\t")
+def test_a_cells_body_survives(head, body):
+    """The lines below the first are the prompt, byte for byte; only the newline that ends a cell goes."""
+    assert parse(head, body + "\n").prompt == body.removesuffix("\r")
+
+
+def test_a_quoted_value_may_end_in_a_backslash():
+    """Where no later quote can close it, the backslash before the last one is the value's."""
+    assert parse('-s "C:\\dir\\" why?').system == "C:\\dir\\"
+
+
+def test_text_after_the_options_of_a_cell_is_the_prompts_first_line():
+    """A first line may hold options, text, or options and text."""
+    assert parse("-m x Explain this:", "def f(): ...\n").prompt == "Explain this:\ndef f(): ..."
+    assert parse("-m x", "def f(): ...\n").prompt == "def f(): ..."
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--modle x hi", "no option --modle. Did you mean --model?"),
+        ("-M x hi", "no option -M"),
+        ("-think hi", "Did you mean --think?"),
+        ("-temperature 1 hi", "-o temperature V"),
+        ("-5 is what?", "stands after --"),
+        ("- a list", "stands after --"),
+        ("-m", "-m lacks its value. It is written -m M"),
+        ("-m -s x hi", "-m lacks its value"),
+        ("-m -- hi", "-m lacks its value"),
+        ("-o temperature", "-o lacks its value. It is written -o K V"),
+        ("-s 'no end", "no closing one"),
+        ("--new=1 hi", "--new takes no value"),
+        ("--out 1x hi", "name of a variable, not '1x'"),
+        ("--out class hi", "name of a variable, not 'class'"),
+        ("--timeout soon hi", "seconds, a number above 0, not 'soon'"),
+        ("--timeout 0 hi", "a number above 0"),
+        ("--timeout inf hi", "a number above 0"),
+        ("-o warmth 1 hi", "Valid ones: temperature"),
+        ("-o temperature 9 hi", "a number from 0 to 2"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_a_way_out(line, words):
+    """A wrong option says what is wrong and what to write instead."""
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        parse(line)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["-m", "-s", '"', '\\"', "'", " ", "-", "--", "=", "x", "-o", "stop", "\u3000"]), max_size=60
+    )
+)
+@example(["-s", " ", '"', *['\\"'] * 55, "x"])
+def test_no_line_is_read_for_ever_or_breaks_the_parser(pieces):
+    """Any line is either read or refused in words."""
+    said = ""
+    try:
+        said = parse("".join(pieces)).prompt
+    except ArgumentError as error:
+        said = str(error)
+
+    assert said is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("help", "help"),
+        ("  version ", "version"),
+        ("help me with this", None),
+        ("-- help", None),
+        ("what?", None),
+        ("", None),
+    ],
+)
+def test_a_reserved_word_is_a_command_only_where_the_line_fits(line, name):
+    """`help` alone is a command; in a sentence, or after `--`, it is a prompt."""
+    found = find_command(parse(line))
+
+    assert (found[0].name if found else None) == name
+
+
+def test_the_manual_names_every_option_and_command():
+    """The manual, the table and the parser are one thing."""
+    text = manual()
+
+    assert all(usage in text and about in text for usage, about in option_rows() + command_rows())
+    assert len(option_rows()) == len(TABLE)
+    assert "%chatglm?" in short_help()
+    for option in TABLE:
+        for name in option.names:
+            words = {"K": "top_k", "V": "1", "S": "1", "VAR": "v"}
+            parse(" ".join([name, *(words.get(value, "x") for value in option.values), "hi"]))
