@@ -22,6 +22,7 @@ _GRACE = 1.0
 _MIN_TAIL_BYTES = 512
 _MAX_PATIENCE = 64
 _ENDS = frozenset({"finish", "intervene"})
+_HEADS = (b"event: message\ndata: ", b"data: ")
 
 
 class WebDecoder:
@@ -63,8 +64,8 @@ class WebDecoder:
     def close(self) -> list[Event]:
         """End the reply wherever it stands: what is left, and `Finished`."""
         events: list[Event] = []
-        self._take(self._sse.feed(self._cutter.rest()), events)
-        self._take(self._sse.close(), events)
+        self._take_events(self._sse.feed(self._cutter.rest()), events)
+        self._take_events(self._sse.close(), events)
         events += self._parts.close()
         reason = self._reason()
         finished = Finished(
@@ -90,28 +91,28 @@ class WebDecoder:
                 if start == stop:
                     return
                 self._drop_tail()
-            if not self._parts.settled or self._cutter.plain:
-                self._take(self._sse.feed(buffer[start:stop]), events)
+            if self._cutter.plain:
+                self._take_events(self._sse.feed(buffer[start:stop]), events)
                 return
-            end = buffer.index(END, start) + len(END)
-            self._read_one(buffer[start:end], events)
+            data, end = _only_data(buffer, start)
+            if data is None:
+                self._take_events(self._sse.feed(buffer[start:end]), events)
+            else:
+                frame = self._take(data, events)
+                if frame is not None and self._parts.settled and end - start >= _MIN_TAIL_BYTES and not self.grace:
+                    self._seek_tail(buffer[start:end], data, frame)
             start = end
 
-    def _read_one(self, block: bytes, events: list[Event]) -> None:
-        """Read one event in full, and look where the next one may differ from it."""
-        found = self._sse.feed(block)
-        frame = self._take(found, events)
+    def _seek_tail(self, event: bytes, data: bytes, frame: Frame) -> None:
+        """Look where the next event may differ from this one; what grows there must be what we have."""
         if self._patience:
             self._patience -= 1
-        elif frame is not None and len(found) == 1 and len(block) >= _MIN_TAIL_BYTES and not self.grace:
-            self._tail = self._fitting(Tail.find(block, found[0].data, frame))
-
-    def _fitting(self, tail: Tail | None) -> Tail | None:
-        """Take a tail only if what it lets grow is what we have."""
+            return
+        tail = Tail.find(event, data, frame)
         if tail is not None and self._parts.growing(tail.key, tail.kind).text == tail.text:
-            return tail
-        self._be_patient()
-        return None
+            self._tail = tail
+        else:
+            self._be_patient()
 
     def _drop_tail(self) -> None:
         if self._tail is not None and self._tail.used:
@@ -125,25 +126,24 @@ class WebDecoder:
         self._misses += 1
         self._patience = min(2**self._misses, _MAX_PATIENCE)
 
-    def _take(self, found: list[ServerSentEvent], events: list[Event]) -> Frame | None:
-        """Read events in full; give the last frame if it was well-formed."""
-        frame = None
+    def _take_events(self, found: list[ServerSentEvent], events: list[Event]) -> None:
         for event in found:
-            if event.data.strip() == b"[DONE]":
-                self.done = True
-                continue
-            reading = read_frames(event.data)
-            if reading.broken:
+            self._take(event.data, events)
+
+    def _take(self, data: bytes, events: list[Event]) -> Frame | None:
+        """Read an event's data in full; give the frame if that is all they are, and well-formed."""
+        if data[:16].strip() == b"[DONE]":
+            self.done = True
+            return None
+        reading = read_frames(data)
+        if reading.broken:
+            self._parts.warn("bad-frame")
+        for frame in reading.frames:
+            try:
+                self._take_frame(frame, events, clean=reading.clean)
+            except RecursionError:  # JSON can be read more deeply nested than it can be written
                 self._parts.warn("bad-frame")
-            frame = None
-            for frame in reading.frames:
-                try:
-                    self._take_frame(frame, events, clean=reading.clean)
-                except RecursionError:  # JSON can be read more deeply nested than it can be written
-                    self._parts.warn("bad-frame")
-            if not reading.clean:
-                frame = None
-        return frame
+        return reading.frames[0] if reading.clean else None
 
     def _take_frame(self, frame: Frame, events: list[Event], *, clean: bool) -> None:
         self._message_id = _words(frame.id) or self._message_id
@@ -263,6 +263,24 @@ def _last_end(chunk: bytes, start: int) -> int:
             return at + 1
         at = chunk.rfind(b"\n", start, at)
     return start
+
+
+def _only_data(buffer: bytes, start: int) -> tuple[bytes | None, int]:
+    """Give the data of the event at a place, and where it ends; None if it is not simply one line of data.
+
+    Looks for single bytes, too; and what `SSEDecoder` would give is had here for one copy.
+    """
+    for head in _HEADS:
+        if buffer.startswith(head, start):
+            first = start + len(head)
+            at = buffer.find(b"\n", first)
+            if buffer.startswith(b"\n", at + 1) and b"\r" not in (data := buffer[first:at]) and data:
+                return data, at + len(END)
+            break
+    at = buffer.index(b"\n", start)
+    while not buffer.startswith(b"\n", at + 1):
+        at = buffer.index(b"\n", at + 1)
+    return None, at + len(END)
 
 
 def _merged(events: list[Event]) -> list[Event]:

@@ -48,11 +48,11 @@ class Frame(msgspec.Struct):
 
     def envelope(self) -> dict[str, Any] | None:
         """Give the refusal that stands where a frame should be; None if this is a frame."""
-        if self.parts is not None or not (type(self.status) is int or self.code or self.validation_error):
+        status = self.status if type(self.status) is int else None
+        if self.parts is not None or not (status or self.code or self.validation_error):
             return None
-        envelope = {"status": self.status, "code": self.code, "message": self.message}
-        refuses = self.validation_error or any(code not in {None, 0, "", "0"} for code in (self.status, self.code))
-        return {**envelope, "validation_error": self.validation_error} if refuses else None
+        envelope = {"status": status, "code": self.code, "message": self.message}
+        return envelope | {"validation_error": self.validation_error}
 
 
 class Reading(msgspec.Struct):
