@@ -61,9 +61,7 @@ class Call:
 
 
 def headers_of(call: Call, method: str) -> dict[str, str]:
-    """Give the headers of a call.
-
-    A function of its own, so that the key is no local of a frame that a traceback may show.
+    """Give the headers of a call. The key cannot be read from their repr: tracebacks show locals.
 
     Args:
         call: What is asked for.
@@ -80,5 +78,14 @@ def headers_of(call: Call, method: str) -> dict[str, str]:
         headers["Content-Type"] = "application/json"
     headers.update(call.headers)
     if call.key:
-        headers["Authorization"] = f"Bearer {call.key}"
+        headers["Authorization"] = _Hidden(f"Bearer {call.key}")
     return headers
+
+
+class _Hidden(str):
+    """Text that is sent as it is, and shown as stars."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"

@@ -178,6 +178,7 @@ class _Exchange:
     async def ask(self, method: str) -> None:
         """Send the request; follow redirects only within the origin, which neither key nor prompt may leave."""
         url = self._call.url
+        location, status = "", 0
         for _ in range(_HOPS):
             self.response = await self._session.request(
                 method,
@@ -187,7 +188,7 @@ class _Exchange:
                 proxy=self._proxy or None,
                 allow_redirects=False,
             )
-            status, location = self.response.status, self.response.headers.get("Location")
+            status, location = self.response.status, self.response.headers.get("Location", "")
             if status == _PROXY_PASSWORD and self._proxy:
                 raise self.failures.proxy_failed(status)
             if status not in _REDIRECTS or not location:
@@ -275,8 +276,7 @@ class _Exchange:
 class _Mapping:
     """A context manager: the one place where aiohttp's failures become ours.
 
-    What it raises has no context, so no frame of aiohttp's: those have the key among their locals, and
-    IPython's verbose tracebacks show locals.
+    What it raises has no context: a reader is helped by our sentence, not by aiohttp's frames.
 
     Attributes:
         streaming: Whether the answer has begun.

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 _LATE = 0.5
-"""Seconds by which a timer may be late before the loop counts as having been blocked."""
+"""Seconds by which a timer may be late before the loop counts as having been blocked; then all starts anew."""
 
 
 class Watchdog:
@@ -71,10 +71,8 @@ class Watchdog:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if self.alive:
+        if self.alive or now - self._due > _LATE:
             self._since = now
-        elif now - self._due > _LATE:
-            self._since += now - self._due
         if now - self._since < self.timeout:
             self._arm()
         else:

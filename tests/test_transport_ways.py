@@ -65,17 +65,6 @@ def test_the_environments_proxy_is_used(proxy, glm, monkeypatch, name):
     assert len(proxy.requests) == len(glm.requests) == 1
 
 
-def test_no_proxy_is_honoured(proxy, monkeypatch):
-    """Hosts in `no_proxy` are asked directly."""
-    monkeypatch.setenv("http_proxy", proxy.url)
-    monkeypatch.setenv("no_proxy", "other.invalid, glm.invalid")
-
-    error = run(fail(call_to(ELSEWHERE, connect_timeout=5), ConnectError))[1]
-
-    assert "glm.invalid" in str(error)
-    assert proxy.requests == []
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_loopback_goes_direct(proxy, glm, monkeypatch, host):
     """A server on this machine is asked directly, whatever environment and caller say."""
