@@ -142,7 +142,7 @@ def refusal_error(
         code=complaint.code,
         detail=complaint.message,
         retryable=kind in {"rate_limit", "server"},
-        retry_after=_retry_after(headers or {}),
+        retry_after=seconds_to_wait(headers or {}),
         reset_at=_beijing(found) if found else None,
         remedy=remedy,
     )
@@ -252,7 +252,7 @@ def _beijing(found: re.Match[str]) -> str | None:
         return None
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     """Read `retry-after-ms` or `Retry-After` (seconds or a date), in seconds from now."""
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         value = headers.get(name, "").strip()

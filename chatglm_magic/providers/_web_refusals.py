@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 from .._call import Refusal
 from .._errors import BrokenStreamError, ErrorKind, ProtocolError, ProviderError, StatusError, status_error
-from ._platform_errors import Asked
+from ._platform_errors import Asked, seconds_to_wait
 
 _INSTEAD = "use the official API with a key (-m zai or -m bigmodel), or -m local, which needs none."
 _REMEDY: dict[ErrorKind, str] = {
@@ -75,13 +76,11 @@ class Refusals:
 
     def explain(self, refusal: Refusal) -> ProviderError:
         """Give the error for an answer that is no event stream."""
-        try:
+        retry_after = seconds_to_wait(refusal.headers)
+        with suppress(ValueError, RecursionError):
             envelope = json.loads(refusal.body.decode("utf-8", "replace"), strict=False)
-        except (ValueError, RecursionError):
-            envelope = None
-        retry_after = _seconds(refusal.headers.get("retry-after", ""))
-        if isinstance(envelope, dict):
-            return self.envelope(envelope, refusal.status, retry_after)
+            if isinstance(envelope, dict):
+                return self.envelope(envelope, refusal.status, retry_after)
         fault: tuple[ErrorKind, bool] = ("server", True) if refusal.status >= _SERVER_FAULT else ("blocked", False)
         kind, retryable = _STATUSES.get(refusal.status, fault)
         return self._error(kind, None, _NO_JSON, retryable, refusal.status, retry_after)
@@ -178,7 +177,7 @@ def _message(value: dict[str, Any]) -> str:
     for name in ("err_msg", "message", "msg", "detail", "error"):
         said = value.get(name)
         if isinstance(said, dict):
-            said = _message(said)
+            said = said.get("message") or said
         if said:
             return _string(said)
     return ""
@@ -193,8 +192,3 @@ def _code(value: object) -> str | None:
 
 def _string(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) if value else ""
-
-
-def _seconds(value: str) -> float | None:
-    """Read `Retry-After` in seconds; a date is not worth the trouble here."""
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 5 else None  # noqa: PLR2004 - hours
