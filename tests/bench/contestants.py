@@ -32,12 +32,11 @@ async def limit(url: str, wire: str) -> Outcome:
     rest = b""
     async with aiohttp.ClientSession() as session, session.post(url, json={"stream": True}) as response:
         async for chunk in response.content.iter_any():
-            *events, rest = (rest + chunk).split(b"\n\n") if rest else chunk.split(b"\n\n")
-            for event in events:
-                data = event[event.find(b"data: ") + 6 :]
-                if data == b"[DONE]":
+            *lines, rest = (rest + chunk).split(b"\n")  # one byte is looked for much faster than two
+            for line in lines:
+                if not line.startswith(b"data: {"):
                     continue
-                frame = orjson.loads(data)
+                frame = orjson.loads(line[6:])
                 if wire == "openai":
                     text = frame["choices"][0]["delta"].get("content") or ""
                 else:

@@ -46,8 +46,8 @@ def openai_events(tokens: int) -> Iterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def web_events(tokens: int) -> Iterator[bytes]:
-    """Yield snapshot frames as chatglm.cn sent them: each repeats the whole text so far."""
+def _web_frame() -> tuple[bytes, bytes]:
+    """Give what stands before and after the text of a frame."""
     part = {
         "id": "66f0c0ffee0000000000beef",
         "logic_id": "L1",
@@ -66,19 +66,25 @@ def web_events(tokens: int) -> Iterator[bytes]:
         "status": "init",
         "last_error": {},
     }
-    head, tail = (part.encode() for part in json.dumps(frame, separators=(",", ":")).split("\\u0000"))
+    head, tail = (side.encode() for side in json.dumps(frame, separators=(",", ":")).split("\\u0000"))
+    return b"event: message\ndata: " + head, tail + b"\n\n"
+
+
+def web_events(tokens: int) -> Iterator[bytes]:
+    """Yield snapshot frames as chatglm.cn sent them: each repeats the whole text so far."""
+    head, tail = _web_frame()
     text = bytearray()
     for number in range(tokens):
         text += token(number).encode()
-        yield b"".join((b"event: message\ndata: ", head, text, tail, b"\n\n"))
-    last = tail.replace(b'"status":"init"', b'"status":"finish"')
-    yield b"".join((b"event: message\ndata: ", head, text, last, b"\n\n"))
+        yield b"".join((head, text, tail))
+    yield b"".join((head, text, tail.replace(b'"status":"init"', b'"status":"finish"')))
 
 
 def long_line(tokens: int) -> Iterator[bytes]:
-    """Yield one snapshot frame whose line is as long as `tokens` make it."""
-    *_, last = web_events(tokens)
-    yield last
+    """Yield one whole frame whose line is as long as `tokens` make it."""
+    head, tail = _web_frame()
+    text = "".join(map(token, range(tokens))).encode()
+    yield b"".join((head, text, tail.replace(b'"status":"init"', b'"status":"finish"')))
 
 
 STREAMS = {"openai": openai_events, "web": web_events, "long": long_line}
