@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def main() -> None:
     except (ImportError, RuntimeError) as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "xllamacpp"
         step = "find" if missing else "import" if isinstance(error, ImportError) else "load"
+        if step == "load":
+            _let_log_settle()
         os.write(out, json.dumps({"error": str(error), "step": step}).encode() + b"\n")
         return
     os.write(out, json.dumps({"url": server.listening_address}).encode() + b"\n")
@@ -65,6 +68,16 @@ def _serve(asked: dict[str, Any]) -> Any:  # noqa: ANN401 - xllamacpp is untyped
     params.cpuparams.n_threads = max(1, cores - 1)
     params.cpuparams_batch.n_threads = cores
     return xllamacpp.Server(params)
+
+
+def _let_log_settle() -> None:
+    """Wait until llama.cpp has written why: its log comes from a thread, which the end of the process cuts short."""
+    size = 0
+    for _ in range(40):
+        time.sleep(0.05)
+        before, size = size, os.fstat(2).st_size
+        if 0 < before == size:
+            return
 
 
 def _cores() -> int:

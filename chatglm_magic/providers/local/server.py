@@ -154,7 +154,7 @@ class LocalServer:
             )
         why = self.epitaph() if code else self._last_words() or str(said.get("error", ""))
         return ConfigError(
-            f"The local engine cannot load {self.model.path}: {shorten(why)}. "
+            f"The local engine cannot load {self.model.path}: {shorten(why).rstrip('.')}. "
             f"The file must be a whole GGUF file of a kind that llama.cpp knows; download it again or take another."
         )
 

@@ -188,9 +188,14 @@ def program(code: str, tiny_models: Path) -> subprocess.Popen[bytes]:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_the_child_never_outlives_its_parent(tiny_models: Path) -> None:
     """An interrupt of the parent's whole group leaves the child alone; the parent's death, even by SIGKILL, ends it."""
-    parent = program(
-        "asyncio.run(ask())\nprint(pid(), flush=True)\ntry: time.sleep(99)\nfinally: time.sleep(99)", tiny_models
-    )
+    code = """
+import signal
+signal.signal(signal.SIGINT, lambda *_: None)
+asyncio.run(ask())
+print(pid(), flush=True)
+while True: time.sleep(1)
+"""
+    parent = program(code, tiny_models)
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     os.killpg(parent.pid, signal.SIGINT)
