@@ -24,7 +24,7 @@ from ._failures import Failures
 from ._proxy import proxy_for
 from ._retries import with_retries
 from ._turns import turns_of
-from ._urls import origin
+from ._urls import is_loopback, origin
 from ._watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -352,7 +352,8 @@ async def _exchange(call: Call) -> AsyncGenerator[_Exchange]:
         raise ConfigError("A base URL holds no user and no password. Give the key as api_key, or in the environment.")
     if not (call.key.isascii() and call.key.isprintable()) or " " in call.key:
         raise ConfigError("The key holds a blank, a line break or a letter that no key has. Copy it once more.")
-    proxy = proxy_for(call.url, call.proxy)
+    # In a thread, as on Windows the system's exceptions to its proxy may ask the resolver.
+    proxy = "" if is_loopback(call.url) else await asyncio.to_thread(proxy_for, call.url, call.proxy)
     import aiohttp
 
     session = aiohttp.ClientSession(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 
 import pytest
@@ -46,8 +48,10 @@ def reference(body: bytes) -> list[tuple[str, bytes]]:
             kind = "error" if name == b"error" else kind
         elif name == b"event":
             kind = value.removeprefix(b" ").decode("utf-8", "replace") or "message"
-    if b"\n".join(data) in {b"[DONE]", b"{}"}:
-        events.append((kind, b"\n".join(data)))
+    last = b"\n".join(data)
+    with contextlib.suppress(ValueError):
+        if last == b"[DONE]" or json.loads(last) is not None:
+            events.append((kind, last))
     return events
 
 

@@ -157,57 +157,50 @@ def test_reading_to_the_end_is_no_hang_up(glm):
     assert glm.aborted == 0
 
 
+class Crowd:
+    """Counts how many streams are open at once, over all loops and threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now = self.most = 0
+
+    async def read(self, call) -> None:
+        async with open_stream(call) as stream:
+            with self._lock:
+                self._now += 1
+                self.most = max(self.most, self._now)
+            async for _ in stream:
+                pass
+            with self._lock:
+                self._now -= 1
+
+
 def test_one_request_per_key(glm):
     """With `one_at_a_time` the second request waits for the first one's end, and says so."""
     glm.say("one two three", delay=0.02)
-    told = []
+    told, crowd = [], Crowd()
+
+    def ask(key):
+        return call_to(glm.url, key=key, one_at_a_time=True, notify=lambda text: told.append((key, text)))
 
     async def main():
-        await asyncio.gather(
-            *(
-                read(
-                    call_to(glm.url, key=key, one_at_a_time=True, notify=lambda text, key=key: told.append((key, text)))
-                )
-                for key in ("a", "b", "a", "b", "a")
-            )
-        )
+        await asyncio.gather(*(crowd.read(ask(key)) for key in ("a", "b", "a", "b", "a")))
 
-    most = watch_most_open(glm)
     run(main())
 
-    assert most() == 2
+    assert crowd.most == 2
     assert sorted(told) == [("a", WAITING), ("a", WAITING), ("b", WAITING)]
-    assert glm.finished == 5
-
-
-def watch_most_open(glm):
-    """Watch how many requests are open at once, from a thread; give a function that ends it and tells."""
-    stop, most = threading.Event(), [0]
-
-    def look():
-        while not stop.is_set():
-            most[0] = max(most[0], glm.open)
-            stop.wait(0.001)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-
-    def tell():
-        stop.set()
-        thread.join()
-        return most[0]
-
-    return tell
+    assert len(glm.requests) == 5
 
 
 def test_one_request_per_key_across_two_loops(glm):
     """Turns are shared by all event loops of the process."""
     glm.say("one two", delay=0.02)
-    most = watch_most_open(glm)
     call = call_to(glm.url, key="a", one_at_a_time=True)
+    crowd = Crowd()
 
     async def three():
-        await asyncio.gather(*(read(call) for _ in range(3)))
+        await asyncio.gather(*(crowd.read(call) for _ in range(3)))
 
     threads = [threading.Thread(target=run, args=(three(),)) for _ in range(2)]
     for thread in threads:
@@ -215,21 +208,21 @@ def test_one_request_per_key_across_two_loops(glm):
     for thread in threads:
         thread.join(30)
 
-    assert most() == 1
-    assert glm.finished == 6
+    assert crowd.most == 1
+    assert len(glm.requests) == 6
 
 
 def test_without_one_at_a_time_requests_run_side_by_side(glm):
     """Servers of one's own may be asked many things at once."""
-    glm.say("one two three", delay=0.05)
-    most = watch_most_open(glm)
+    glm.say("one two three", delay=0.2)
+    crowd = Crowd()
 
     async def main():
-        await asyncio.gather(*(read(call_to(glm.url, key="a")) for _ in range(4)))
+        await asyncio.gather(*(crowd.read(call_to(glm.url, key="a")) for _ in range(4)))
 
     run(main())
 
-    assert most() == 4
+    assert crowd.most == 4
 
 
 @pytest.mark.parametrize("how", ["cancel", "stall"])
