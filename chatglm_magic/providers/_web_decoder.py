@@ -99,7 +99,7 @@ class WebDecoder:
                 self._take_events(self._sse.feed(buffer[start:end]), events)
             else:
                 frame = self._take(data, events)
-                if frame is not None and self._parts.settled and end - start >= _MIN_TAIL_BYTES and not self.grace:
+                if frame is not None and self._parts.settled and end - start >= _MIN_TAIL_BYTES:
                     self._seek_tail(buffer[start:end], data, frame)
             start = end
 
@@ -161,6 +161,8 @@ class WebDecoder:
         elif status == "finish":
             self._status = self._status or status
             self.grace = _GRACE
+            if said:
+                self._parts.warn("last-error")
         elif said:
             self._status = self._status or (status if status == "error" else "")
             self._fail(self._refusals.last_error(frame.last_error))

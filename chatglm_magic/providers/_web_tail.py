@@ -57,7 +57,7 @@ class Tail:
     def find(cls, event: bytes, data: bytes, frame: Frame) -> Self | None:
         """Find the last growing string of a frame.
 
-        It is believed only if the frame without it differs in nothing but that one string.
+        It is believed only if without these bytes that very string is empty.
 
         Args:
             event: The event's bytes with its end.
@@ -76,13 +76,10 @@ class Tail:
             return None
         kind = found[1].decode()
         place = _difference(frame, without.frames[0], kind)
-        try:
-            text = _string.decode(b'"%b"' % data[start:end])
-        except _UNREADABLE:
+        if place is None:
             return None
-        if place is None or place[1] != text:
-            return None
-        return cls(keyed(frame)[place[0]][0], kind, text, memoryview(event)[: offset + end], event[offset + end :])
+        position, text = place
+        return cls(keyed(frame)[position][0], kind, text, memoryview(event)[: offset + end], event[offset + end :])
 
     def read(self, buffer: bytes, position: int) -> tuple[str, int]:
         """Read all whole frames from a position on that do nothing but let the string grow.
@@ -112,21 +109,15 @@ class Tail:
 
 
 def _difference(frame: Frame, without: Frame, kind: str) -> tuple[int, str] | None:
-    """Give position and value of the one string that a frame has and its copy without it has not.
+    """Give position and value of the one string of a type that a frame has and its copy has not.
 
-    None if they differ in anything else, or if the part has a second string of that type.
+    None if there is none, or if the part has more strings of that type, which belong together.
     """
-    place = None
     for position, (part, other) in enumerate(zip(frame.parts or (), without.parts or (), strict=False)):
         mine, its = _strings(part, kind), _strings(other, kind)
         if mine != its:
-            if place is not None or len(mine) != 1 or its != [""]:
-                return None
-            place = (position, mine[0])
-            for item in other.content or ():
-                if item.get("type") == kind:
-                    item[kind] = mine[0]
-    return place if frame == without else None
+            return (position, mine[0]) if len(mine) == 1 and its == [""] else None
+    return None
 
 
 def _strings(part: WirePart, kind: str) -> list[str]:

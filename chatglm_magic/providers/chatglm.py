@@ -37,6 +37,7 @@ _HEADERS: Mapping[str, str] = {
     "Accept": "text/event-stream",
     "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8",
     "App-Name": "chatglm",
+    "Authorization": "undefined",  # that very word is what the page sends for a guest; a key takes its place
     "Content-Type": "application/json",
     "Origin": _SITE,
     "X-App-Platform": "pc",
@@ -135,11 +136,8 @@ class ChatGLMProvider:
                 yield event
 
     def _headers(self) -> dict[str, str]:
-        """Give the seed's headers; a device id is made per call, never to get around a refusal."""
-        headers = {**_HEADERS, "X-Device-Id": uuid.uuid4().hex}
-        if not self._key:
-            headers["Authorization"] = "undefined"  # that very word is what the page sends for a guest
-        return headers
+        """Give the page's headers; a device id is made per call, never to get around a refusal."""
+        return {**_HEADERS, "X-Device-Id": uuid.uuid4().hex}
 
     def _body(self, request: Request) -> bytes:
         messages = request.messages[-1:] if self._conversation_id else request.messages

@@ -7,8 +7,6 @@ from web_frames import FINISH, decode, frame, item, part, sse, text
 
 from chatglm_magic._errors import BrokenStreamError, ContentFilterError, ProtocolError
 from chatglm_magic._events import Part, Replace, Source, TextDelta, ThinkingDelta
-from chatglm_magic._sse import EventTooLongError
-from chatglm_magic.providers import _web_decoder
 from chatglm_magic.providers._web_decoder import WebDecoder
 
 # Modes
@@ -101,6 +99,37 @@ def test_the_end_starts_a_grace() -> None:
     decoder.feed(sse(FINISH))
     assert decoder.grace is not None
     assert not decoder.done
+
+
+def test_a_repeated_end_counts_as_whole() -> None:
+    """A finished part that is sent again, as if it were still growing, is not added to itself."""
+    frames = [*deltas("a", "b"), frame(text("L1", "ab", "finish")), frame(text("L1", "ab")), frame(text("L1", "abc"))]
+
+    assert decode(sse(*frames)).reply.text == "abc"
+
+
+def test_the_end_frame_is_whole_whatever_its_parts_say() -> None:
+    """Every part of the frame that ends the reply is whole, though its own status is `init`."""
+    assert decode(sse(*deltas("a", "b"), frame(text("L1", "ab!"), status="finish"))).reply.text == "ab!"
+
+
+def test_a_finished_part_stays_as_it_is() -> None:
+    """When the stream turns to delta, a part that was said to be whole is not made anew."""
+    frames = [frame(text("a", "x")), frame(text("a", "xy")), frame(text("a", "xyz", "finish"))]
+
+    outcome = decode(sse(*frames, frame(text("b", "1")), frame(text("b", "2"))))
+
+    assert (outcome.reply.text, outcome.reply.mode) == ("xyz\n\n12", "delta")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_nothing_is_kept_waiting(end: str) -> None:
+    """Whatever the line ends, and wherever among them a read stops, an event counts as soon as it has ended."""
+    decoder = WebDecoder()
+    first, second = (sse(one, end=end) for one in deltas("a", "ab"))
+    decoder.feed(first)
+
+    assert [*decoder.feed(second[:-1]), *decoder.feed(second[-1:])] == [TextDelta("b")]
 
 
 # Parts
@@ -221,6 +250,15 @@ def test_code_is_told_when_it_is_complete() -> None:
     assert outcome.feeds[:3] == [[], [Part("code", "print(6)", "b")], []]
 
 
+def test_what_was_told_is_not_told_again() -> None:
+    """A part that is repeated as it was is no news."""
+    image = part("i", item("image", [{"image_url": "https://i/"}]), status="finish")
+
+    outcome = decode([sse(frame(image)), sse(frame(image)), sse(frame(image, status="finish"))])
+
+    assert outcome.events[:-1] == [Part("image", id="i", urls=("https://i/",))]
+
+
 def test_parts_that_never_finish_come_at_the_end() -> None:
     """A part that no frame said to be complete is told before the reply ends."""
     outcome = decode(sse(frame(part("b", item("code", "1"))), FINISH))
@@ -251,6 +289,13 @@ def test_an_error_of_a_part_or_without_a_reason_is_none() -> None:
     outcome = decode(sse(*frames, FINISH))
 
     assert (outcome.reply.text, outcome.reply.finish_reason, outcome.error) == ("ok", "stop", None)
+
+
+def test_a_reason_beside_a_good_end_is_a_warning() -> None:
+    """A reply that was said to be finished is, whatever `last_error` holds."""
+    outcome = decode(sse(frame(text("x", "ok", "finish"), status="finish", last_error={"code": 7})))
+
+    assert (outcome.reply.finish_reason, outcome.error, outcome.reply.warnings) == ("stop", None, ["last-error"])
 
 
 def test_intervention_keeps_the_text() -> None:
@@ -288,66 +333,3 @@ def test_an_envelope_in_the_stream_is_a_refusal() -> None:
 
     assert outcome.error is not None
     assert (outcome.error.kind, outcome.error.retryable) == ("rate_limit", True)
-
-
-# Bad bytes
-
-
-@pytest.mark.parametrize(
-    "bad", [b"{", b"[1]", b"null", b'{"parts":[{"content":[{"type":"text","te', b"[" * 5000, b'{"parts":[3,null,{}]}']
-)
-def test_a_bad_frame_is_skipped(bad: bytes) -> None:
-    """A frame that cannot be read costs nothing but itself."""
-    outcome = decode(sse(*deltas("a", "ab")) + b"data: " + bad + b"\n\n" + sse(*deltas("abc"), FINISH))
-
-    assert (outcome.reply.text, outcome.error) == ("abc", None)
-    assert outcome.reply.warnings in (["bad-frame"], [])
-
-
-def test_a_whole_frame_behind_a_cut_one_counts() -> None:
-    """A frame cut short with the next one on the same line loses only itself."""
-    broken = sse(*deltas("a"))[:-20] + b"data: " + sse(*deltas("ab")).partition(b"data: ")[2]
-
-    outcome = decode(broken + sse(FINISH))
-
-    assert (outcome.reply.text, outcome.reply.warnings) == ("ab", ["bad-frame"])
-
-
-@pytest.mark.parametrize("mode", ["snapshot", "delta"])
-def test_a_pair_split_over_frames(mode: str) -> None:
-    """A frame may end in half a surrogate pair: nothing is shown of it until the other half is there."""
-    halves = ["a", "b", "\ud83d", "\ude42!"]
-    told = ["".join(halves[: n + 1]) for n in range(4)] if mode == "snapshot" else halves
-    frames = [sse(one, ascii_only=True) for one in deltas(*told)]
-
-    outcome = decode(frames)
-
-    assert outcome.reply.text == "ab🙂!"
-    assert all("\ufffd" not in event.text for event in outcome.events if isinstance(event, TextDelta))
-
-
-def test_bytes_that_are_no_utf8() -> None:
-    """A character that is broken for good becomes U+FFFD, alone."""
-    assert decode(sse(*deltas("a?b")).replace(b"?", b"\xff") + sse(FINISH)).reply.text == "a\ufffdb"
-
-
-def test_odd_values_everywhere() -> None:
-    """Nulls and wrong types where others have values harm nothing."""
-    odd = {"id": None, "status": {}, "last_error": "", "parts": [{"logic_id": [1], "content": None}, {"status": 5}]}
-    items = [None, {"type": None}, {"type": "text", "text": None}, {"type": "image", "image": 3}, item("text", "ok")]
-
-    outcome = decode(sse(odd, frame({"logic_id": 7, "content": items, "meta_data": "x"}), FINISH))
-
-    assert outcome.reply.text == "ok"
-    assert set(outcome.reply.warnings) <= {"unknown-part:", "unknown-part:None"}
-
-
-def test_an_event_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What never ends is not gathered for ever."""
-    monkeypatch.setattr(_web_decoder, "MAX_EVENT_BYTES", 1000)
-    decoder = WebDecoder()
-    monkeypatch.setattr(decoder._sse, "_max", 1000)
-
-    decoder.feed(b"data: " + b"x" * 900)
-    with pytest.raises(EventTooLongError):
-        decoder.feed(b"x" * 900)
