@@ -37,7 +37,7 @@ class Call:
         provider: The provider's name, for messages.
         model: The model's name, for messages.
         explain: Turns an answer that is no event stream into the error to raise.
-        headers: Further headers; never the key.
+        headers: Further headers, over the usual ones; never the key.
         key: Sent as `Authorization: Bearer`, to this URL's own host only.
         proxy: An http or https proxy; empty for what the environment says. Loopback always goes direct.
         timeout: Seconds without an event (pings do not count) after which the stream is given up.
@@ -76,9 +76,12 @@ def headers_of(call: Call, method: str) -> dict[str, str]:
     }
     if method == "POST":
         headers["Content-Type"] = "application/json"
-    headers.update(call.headers)
     if call.key:
         headers["Authorization"] = _Hidden(f"Bearer {call.key}")
+    names = {name.lower(): name for name in headers}
+    for name, value in call.headers.items():
+        if name.lower() != "authorization" or not call.key:
+            headers[names.get(name.lower(), name)] = value
     return headers
 
 

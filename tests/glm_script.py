@@ -27,12 +27,21 @@ BLOCK = 64 * 1024
 
 @dataclass(frozen=True)
 class Recorded:
-    """One request as it arrived. Header names are in lower case."""
+    """One request as it arrived.
+
+    Attributes:
+        method: `POST` or `GET`.
+        path: With the query.
+        headers: By name in lower case; of a header sent twice the last one.
+        body: As it was sent; `json` reads it.
+        names: The headers' names in lower case, as often as they came.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
+    names: tuple[str, ...] = ()
 
     @cached_property
     def json(self) -> Any:

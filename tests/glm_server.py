@@ -163,4 +163,5 @@ class FakeGLM(Script):
 
 async def record(request: web.Request) -> Recorded:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Recorded(request.method, request.path_qs, headers, await request.read())
+    names = tuple(name.lower() for name in request.headers)
+    return Recorded(request.method, request.path_qs, headers, await request.read(), names)

@@ -66,6 +66,17 @@ def test_no_key_no_authorization(glm):
     assert glm.requests[1].headers["authorization"] == "undefined"
 
 
+def test_a_dialects_headers_outrank_the_usual_ones(glm):
+    """A header is sent once, as the dialect wants it, however its name is spelt; only the key outranks it."""
+    glm.say()
+    wanted = {"user-agent": "own", "ACCEPT": "*/*", "authorization": "undefined"}
+    run(read(call_to(glm.url, key=KEY, headers=wanted)))
+
+    headers = glm.requests[0].headers
+    assert (headers["user-agent"], headers["accept"], headers["authorization"]) == ("own", "*/*", f"Bearer {KEY}")
+    assert glm.requests[0].names.count("user-agent") == glm.requests[0].names.count("authorization") == 1
+
+
 def test_a_conversation_of_megabytes_is_sent(glm):
     """A body that is longer than any buffer is sent whole, with its length."""
     glm.say()
