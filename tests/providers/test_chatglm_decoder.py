@@ -333,3 +333,14 @@ def test_an_envelope_in_the_stream_is_a_refusal() -> None:
 
     assert outcome.error is not None
     assert (outcome.error.kind, outcome.error.retryable) == ("rate_limit", True)
+
+
+def test_other_fields_of_an_event() -> None:
+    """An id behind the data, a comment before it, data on two lines: all as the standard says."""
+    one, two = (sse(frame(text("L1", words))) for words in ("a", "ab"))
+    one = one.replace(b"\n\n", b"\nid: 7\n\n")
+    two = b": ping\n\n" + two.replace(b'"parts"', b'\ndata: "parts"')
+
+    outcome = decode(one + two + sse(FINISH))
+
+    assert (outcome.reply.text, outcome.reply.warnings) == ("ab", [])
