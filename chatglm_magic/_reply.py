@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any, assert_never
 
+from ._compose import compose
 from ._errors import ReplyFormatError, shorten
 from ._events import (
     Event,
@@ -55,6 +56,7 @@ class Reply:
         self.quiet_once = False
         self._started = time.monotonic()
         self._ended: float | None = None
+        self._thinking_span: tuple[float, float] | None = None
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._calls: dict[int, _Call] = {}
@@ -74,6 +76,8 @@ class Reply:
                 if not self._thinking:
                     self._place("thinking")
                 self._thinking.append(text)
+                now = time.monotonic()
+                self._thinking_span = (self._thinking_span or (now, now))[0], now
             case Replace(text, thinking):
                 self._text = [text] if text else []
                 self._thinking = [thinking] if thinking else []
@@ -112,6 +116,11 @@ class Reply:
     def elapsed(self) -> float:
         """Seconds from the question to the end, or to now."""
         return (time.monotonic() if self._ended is None else self._ended) - self._started
+
+    @property
+    def thinking_seconds(self) -> float:
+        """Seconds from the first thought to the last."""
+        return self._thinking_span[1] - self._thinking_span[0] if self._thinking_span else 0.0
 
     @property
     def parts(self) -> list[Part]:
@@ -155,6 +164,9 @@ class Reply:
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ANN401, FBT001 - IPython's own protocol
         printer.text(repr(self) if cycle else self.text)
+
+    def _repr_markdown_(self) -> str:
+        return compose(self)
 
     def _ipython_display_(self) -> None:
         """Stay quiet once where the reply has just been shown as it streamed."""
