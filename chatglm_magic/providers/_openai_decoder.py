@@ -135,7 +135,7 @@ class OpenAIDecoder:
         return self._take()
 
     def _read(self, events: list[ServerSentEvent]) -> None:
-        texts, thoughts = self._texts, self._thoughts
+        texts, thoughts = self._texts, self._thoughts  # texts follow thoughts: what thinks after a text flushes first
         for event in events:
             try:
                 frame = _decode_chunk(event.data)
@@ -155,8 +155,6 @@ class OpenAIDecoder:
                     self._flush()
                 thoughts.append(thought)
             if delta.content:
-                if thoughts:
-                    self._flush()
                 texts.append(delta.content)
 
     # The tolerant road
@@ -164,12 +162,6 @@ class OpenAIDecoder:
     def _read_slowly(self, event: ServerSentEvent) -> None:
         """Read any one event; never fails."""
         self._frames += 1
-        try:
-            self._read_event(event)
-        except RecursionError:  # nested so deeply that it can be parsed but not walked
-            self._warn("bad-frame")
-
-    def _read_event(self, event: ServerSentEvent) -> None:
         pieces = read_pieces(event.data)
         if event.event == "error":
             value = next((piece.value for piece in pieces if not piece.cut), None)
@@ -268,8 +260,6 @@ class OpenAIDecoder:
 
     def _say(self, text: str) -> None:
         if text:
-            if self._thoughts:
-                self._flush()
             self._texts.append(text)
 
     def _think(self, text: str) -> None:
@@ -283,7 +273,7 @@ class OpenAIDecoder:
         self._out.append(part)
 
     def _flush(self) -> None:
-        """Make deltas of what was gathered: of either thoughts or texts, never of both."""
+        """Make deltas of what was gathered: thoughts, and the texts that came after them."""
         if self._thoughts:
             if self._splitter is not None:
                 self._splitter.thinking_came()

@@ -63,6 +63,14 @@ def read_pieces(data: bytes) -> list[Piece]:
     return pieces
 
 
+def json_text(value: object) -> str:
+    """Write a JSON value as text; an empty one where it is nested too deeply to be walked."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return ""
+
+
 def _salvage(text: str) -> dict[str, Any]:
     """Make a chunk of what a cut frame still says."""
     chunk: dict[str, Any] = {}

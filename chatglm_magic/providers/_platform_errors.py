@@ -19,6 +19,7 @@ from typing import Any
 
 from .._call import Refusal
 from .._errors import ErrorKind, ProtocolError, ProviderError, StatusError, shorten, status_error
+from ._openai_json import json_text
 
 _BY_CODE: Mapping[str, ErrorKind] = MappingProxyType(
     {
@@ -157,7 +158,7 @@ def explain(refusal: Refusal, asked: Asked) -> ProviderError:
     if "html" in refusal.content_type or text.startswith("<"):
         return _explain_page(refusal, asked, text)
     value = _json(text)
-    if complaint := read_complaint(value) or (read_complaint({"error": value}) if isinstance(value, str) else None):
+    if complaint := read_complaint(value):
         return refusal_error(complaint, asked, status=refusal.status, headers=refusal.headers)
     if refusal.status >= _BAD_STATUS:
         return refusal_error(Complaint(shorten(text)), asked, status=refusal.status, headers=refusal.headers)
@@ -213,9 +214,8 @@ def _classify(complaint: Complaint, status: int | None) -> ErrorKind:
 
 
 def _from_object(error: dict[str, Any]) -> Complaint:
-    inner = error.get("error")
-    if isinstance(inner, dict) and inner and not error.get("message"):
-        return _from_object(inner)
+    while isinstance(inner := error.get("error"), dict) and inner and not error.get("message"):
+        error = inner  # a gateway that wraps the service's own error
     kind = error.get("type")
     said = next((error[name] for name in ("message", "msg", "detail", "errors", "type") if error.get(name)), "")
     return Complaint(_words(said), _code(error.get("code")), kind if isinstance(kind, str) else "")
@@ -228,12 +228,7 @@ def _code(value: object) -> str | None:
 
 
 def _words(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except RecursionError:
-        return "an error nested too deeply to show"
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _json(text: str) -> object:

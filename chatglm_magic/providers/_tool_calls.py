@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from .._events import ToolCallDelta
+from ._openai_json import json_text
 
 
 class ToolCalls:
@@ -100,7 +101,7 @@ def text_of(value: object) -> str:
 def _arguments(value: object) -> str:
     """Give arguments as JSON text; some servers send the object itself."""
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
+        return json_text(value)
     return text_of(value)
 
 

@@ -8,7 +8,7 @@ import pytest
 from openai_frames import USAGE, call, chunk, decode, sse, text
 
 from chatglm_magic._errors import BadRequestError, BrokenStreamError, ProtocolError, RateLimitError, ServerError
-from chatglm_magic._events import Part, Source, TextDelta, ThinkingDelta, ToolCallDelta
+from chatglm_magic._events import Part, Source, TextDelta, ThinkingDelta, ToolCallDelta, Usage
 
 END = chunk(finish="stop")
 
@@ -85,6 +85,27 @@ def test_null_everywhere(position: int) -> None:
 
     assert ("a" * position + "b", ["null-choices"]) == (reply.text, reply.warnings)
     assert (reply.message_id, reply.model) == ("chat-1", "glm-demo")
+
+
+def test_rare_things_in_common_frames() -> None:
+    """Whatever may stand beside ordinary text is found far into a stream, too."""
+    frames = [text("a")] * 9
+    page = {"title": "T", "link": "https://s.example.invalid/1", "refer": "1"}
+
+    outcome = decode(
+        sse(
+            *frames,
+            text("b") | {"web_search": [page]},
+            text("c") | {"usage": USAGE},
+            chunk({"content": "d", "tool_calls": [call(0, "a", "f", "{}")]}),
+            text("e") | {"error": {"code": "1234", "message": "boom"}},
+        ),
+    )
+
+    assert [part.kind for part in outcome.reply.parts] == ["text", "search", "tool_call"]
+    assert outcome.reply.text == "a" * 9 + "bcde"
+    assert outcome.reply.usage == Usage(9, 5, 14)
+    assert (outcome.error and outcome.error.code) == "1234"
 
 
 def test_search_results() -> None:
@@ -338,6 +359,15 @@ def test_errors_in_the_stream(said: bytes, code: str | None, kind: str, words: s
     assert outcome.error
     assert (kind, code, words) == (outcome.error.kind, outcome.error.code, outcome.error.detail)
     assert outcome.error.retryable == isinstance(outcome.error, (RateLimitError, ServerError))
+
+
+def test_error_event_that_looks_like_a_chunk() -> None:
+    """What is sent as an error is one, even if it has choices."""
+    event = b"event: error\ndata: " + json.dumps(text("b")).encode() + b"\n\n"
+
+    outcome = decode(sse(*[text("a")] * 9, event))
+
+    assert (outcome.reply.text, outcome.error and outcome.error.kind) == ("a" * 9, "server")
 
 
 def test_error_beside_a_choice() -> None:

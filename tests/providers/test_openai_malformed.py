@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from openai_frames import USAGE, chunk, decode, many, sse, text
+from openai_frames import ASKED, USAGE, chunk, decode, many, sse, text
 
+from chatglm_magic._call import Refusal
+from chatglm_magic._errors import StatusError
 from chatglm_magic._sse import EventTooLongError
+from chatglm_magic.providers._platform_errors import explain
 
 END = chunk(finish="stop")
 
@@ -45,6 +49,15 @@ def test_what_a_cut_frame_said_is_kept() -> None:
     reply = decode(sse(text("a"), raw(line, thinking), END)).reply
 
     assert (reply.text, reply.thinking, reply.warnings) == ("ahal|kept", "hm", ["bad-frame"])
+
+
+def test_cut_among_search_results() -> None:
+    """The words of a page that was found are none of the model's, even where the frame is cut among them."""
+    frame = chunk(finish="length") | {"web_search": [{"content": "of a page|"}]}
+
+    reply = decode(sse(text("a"), raw(cut(frame, "|")))).reply
+
+    assert (reply.text, reply.finish_reason, reply.warnings) == ("a", "length", ["bad-frame"])
 
 
 @pytest.mark.parametrize("end", ["\\", "\\u", "\\u4f", "\\ud83d", "\\\\", "\\\\u4f"])
@@ -136,11 +149,24 @@ def test_deep_nesting(depth: int, odd: str) -> None:
     assert (outcome.reply.text, outcome.error) == ("b", None)
 
 
-def test_deeply_nested_error() -> None:
-    """An error whose words are nested without end is an error all the same."""
-    outcome = decode(sse(raw('{"error":{"message":' + "[" * 900 + "]" * 900 + "}}")))
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [
+        ('{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":{"a":%s}}}]}}]}', ("[", "]")),
+        ('{"choices":[{"delta":{"content":[%s]}}]}', ('{"text":', "}")),
+        ('{"error":{"error":%s}}', ('{"error":', "}")),
+        ('{"error":{"message":%s}}', ("[", "]")),
+    ],
+)
+def test_nesting_at_the_edge(head: str, tail: tuple[str, str]) -> None:
+    """What can just be parsed can also be walked, or is survived."""
+    for depth in range(850, 1_000):
+        frame = head % (tail[0] * depth + '"x"' + tail[1] * depth)
 
-    assert outcome.error or "bad-frame" in outcome.reply.warnings
+        outcome = decode(sse(text("a"), raw(frame)))
+
+        assert outcome.reply.text == "a"
+        assert isinstance(explain(Refusal(400, "application/json", frame.encode()), ASKED), StatusError)
 
 
 def test_endless_event() -> None:
@@ -198,14 +224,16 @@ def test_any_bytes(body: bytes, think_tags: bool) -> None:  # noqa: FBT001 - Hyp
     assert decode(body, [3], think_tags=think_tags).reply.finish_reason in {"error", "stop"}
 
 
-NAMES = (
+NAMES = re.findall(
+    r"\w+",
     "id model choices delta message content reasoning tool_calls function arguments index finish_reason usage "
-    "prompt_tokens error code web_search type text name"
-).split()
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
-    max_leaves=12,
+    "prompt_tokens error code web_search type text name",
+)
+
+
+LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+JSON = st.deferred(
+    lambda: LEAF | st.lists(JSON, max_size=3) | st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4)
 )
 
 

@@ -177,6 +177,41 @@ def test_think_tags_by_provider(glm: FakeGLM) -> None:
     ] == [("hm", "4"), ("", "<think>hm</think>4"), ("", "<think>hm</think>4")]
 
 
+@pytest.mark.parametrize(("one_at_a_time", "most"), [(True, 1), (False, 2)])
+def test_one_request_at_a_time(glm: FakeGLM, one_at_a_time: bool, most: int) -> None:  # noqa: FBT001 - a table
+    """A platform is asked one thing at a time for each key, and the one who waits is told; a server takes several."""
+    glm.say("one two three", delay=0.05)
+    told: list[str] = []
+    open_at_once: list[int] = []
+
+    async def one(provider: Provider) -> None:
+        async with aclosing(
+            provider.stream(Request((Message("user", "Hi"),), model="m", notify=told.append))
+        ) as events:
+            async for _ in events:
+                open_at_once.append(glm.open)  # noqa: PERF401 - looked at while the reply grows
+
+    async def both() -> None:
+        await asyncio.gather(*(one(zai(glm) if one_at_a_time else server(glm)) for _ in range(2)))
+
+    asyncio.run(both())
+    assert max(open_at_once) == most
+    assert bool(told) == one_at_a_time
+
+
+def test_turn_tokens_are_for_glm() -> None:
+    """A service behind https that runs another model gets no stop words of ours."""
+    request = Request((Message("user", "Hi"),))
+
+    for base_url, model, expected in (
+        ("http://gpu1:8000/v1", "default", True),
+        ("https://gpu1/v1", "zai-org/GLM-4.7", True),
+        ("https://api.example.invalid/v1", "other", False),
+    ):
+        body = OpenAICompatibleProvider(Settings(base_url=base_url))._body(request, model)
+        assert ("stop" in json.loads(body.data)) == expected
+
+
 def test_warnings_of_the_request_arrive(glm: FakeGLM) -> None:
     """What a platform could not honour stands among the reply's warnings."""
     glm.say("Hello")
