@@ -32,9 +32,15 @@ class Progress:
     total_bytes: int = 0
 
     def __str__(self) -> str:
+        return self.words()
+
+    def words(self, step: int = 1) -> str:
+        """Say it in words, the share in steps of so many hundredths."""
+        if not self.total_bytes:
+            return self.text
         # pip has a little left to do after the last byte: 100 % is said by what comes next.
-        share = f", {min(99, 100 * self.done_bytes // self.total_bytes)} %" if self.total_bytes else ""
-        return self.text + share
+        share = min(99, 100 * self.done_bytes // self.total_bytes)
+        return f"{self.text}, {share // step * step} %"
 
 
 class CalledOff(Exception):  # noqa: N818 - not an error: someone changed their mind

@@ -22,6 +22,7 @@ from package_index import CONTENT, MEMBER, WHEEL, Index, make_wheel
 from chatglm_magic._errors import ConfigError, ConnectError
 from chatglm_magic.providers.local import weights
 from chatglm_magic.providers.local.errand import Errand, Progress, run_errand
+from chatglm_magic.providers.local.progress import Announcer
 from chatglm_magic.providers.local.weights import Weights, fetch, find
 
 
@@ -100,6 +101,7 @@ def downloaders(of: int | None = None) -> list[psutil.Process]:
 
 PROGRAM = f"""
 import sys
+from chatglm_magic.providers.local.progress import Announcer
 from chatglm_magic.providers.local.weights import Weights, fetch
 from chatglm_magic.providers.local.errand import Errand
 print(fetch(Errand(lambda progress: None), {TINY!r}))
@@ -108,6 +110,7 @@ print(fetch(Errand(lambda progress: None), {TINY!r}))
 
 PROGRAM_WITH_BAR = f"""
 import asyncio
+from chatglm_magic.providers.local.progress import Announcer
 from chatglm_magic.providers.local.weights import Weights, fetch
 from chatglm_magic.providers.local.errand import run_errand
 from chatglm_magic.providers.local.progress import Announcer
@@ -376,3 +379,16 @@ def test_the_cache_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
 
     assert weights.cache_folder().name == "chatglm_magic"
+
+
+def test_a_log_is_told_in_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is neither notebook nor terminal, the share is told in steps of ten, and no bar is drawn."""
+    told: list[str] = []
+    announcer = Announcer(told.append)
+    for done in range(0, 1001, 7):
+        announcer(Progress("downloading", done, 1000))
+    announcer(Progress("checking"))
+    announcer.close()
+
+    assert told == [*(f"downloading, {share} %" for share in range(0, 100, 10)), "checking"]
+    assert capsys.readouterr() == ("", "")
