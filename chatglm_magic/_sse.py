@@ -88,7 +88,8 @@ class SSEDecoder:
             return []
         pending = self._pending
         if pending:
-            ends = _END in chunk or (chunk.startswith(b"\n") and pending[-1].endswith(b"\n"))
+            # One byte is sought much faster than two, and a long line's middle has none.
+            ends = b"\n" in chunk and (_END in chunk or (chunk[:1] == b"\n" and pending[-1].endswith(b"\n")))
             if not ends:
                 return self._wait(chunk)
             chunk = b"".join((*pending, chunk))
@@ -100,6 +101,8 @@ class SSEDecoder:
         if rest := chunk[end + len(_END) :]:
             self._wait(rest)
         if chunk.startswith(_DATA):
+            if chunk.find(b"\n") == end and end > len(_DATA):
+                return [ServerSentEvent(chunk[len(_DATA) : end])]
             payloads = chunk[len(_DATA) : end].split(_END + _DATA)
             if chunk.count(b"\n", 0, end) == 2 * len(payloads) - 2 and all(payloads):
                 return [ServerSentEvent(payload) for payload in payloads]

@@ -198,7 +198,7 @@ class Counting(bytes):
 
 
 def test_a_long_line_costs_linear_work():
-    """A chunk is searched twice (for CR, for the end), and what waits in full pieces is not touched again."""
+    """A chunk is searched twice (for CR, for LF), and what waits in full pieces is not touched again."""
     decoder = SSEDecoder()
     Counting.searched = 0
     count = 20_000
