@@ -137,14 +137,13 @@ class OpenAIDecoder:
     def _read(self, events: list[ServerSentEvent]) -> None:
         texts, thoughts = self._texts, self._thoughts  # texts follow thoughts: what thinks after a text flushes first
         for event in events:
-            try:
-                frame = _decode_chunk(event.data)
-            except (ValueError, RecursionError):  # msgspec's errors and Unicode's are ValueErrors
-                self._read_slowly(event)
-                if self.done:
-                    return
-                continue
-            if self._frames < _HEAD_FRAMES or event.event != "message":
+            frame = None
+            if self._frames >= _HEAD_FRAMES and event.event == "message":
+                try:
+                    frame = _decode_chunk(event.data)
+                except (ValueError, RecursionError):  # msgspec's errors and Unicode's are ValueErrors
+                    frame = None
+            if frame is None:
                 self._read_slowly(event)
                 if self.done:
                     return
@@ -312,7 +311,7 @@ class OpenAIDecoder:
         reason: Reason = "error"
         if self.error is None:
             reason, self.error = self._verdict()
-        if self._has_thinking and not self._has_text and not self._tools and reason == "stop":
+        if self._has_thinking and not self._has_text and not self._tools and reason in {"stop", "length"}:
             self._warn("reasoning-only")
         return Finished(
             reason,

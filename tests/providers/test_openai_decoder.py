@@ -307,15 +307,13 @@ def test_done_without_an_answer(said: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("blank", ["", "\n"])
-def test_answer_in_thinking(blank: str) -> None:
-    """A reply that only thinks and then stops is kept, with a warning that there is no answer."""
-    outcome = decode(sse(chunk({"reasoning_content": "The answer is 4."}), text(blank), END))
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_answer_in_thinking(blank: str, finish: str) -> None:
+    """A reply that only thinks and then ends is kept, with a warning that there is no answer."""
+    outcome = decode(sse(chunk({"reasoning_content": "The answer is 4."}), text(blank), chunk(finish=finish)))
 
-    assert ("The answer is 4.", blank, "stop") == (
-        outcome.reply.thinking,
-        outcome.reply.text,
-        outcome.reply.finish_reason,
-    )
+    assert (outcome.reply.thinking, outcome.reply.text) == ("The answer is 4.", blank)
+    assert outcome.reply.finish_reason == finish
     assert (outcome.reply.warnings, outcome.error) == (["reasoning-only"], None)
 
 
