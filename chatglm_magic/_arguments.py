@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ._messages import OptionValue
 
 
+USUAL = "default"
+"""The conversation of a line that names none."""
+
+
 class ArgumentError(ValueError):
     """The line cannot be read as options and a prompt; the message says why and what to write."""
 

@@ -118,7 +118,8 @@ class AwaitOurs:
         _alone.set(False)
         _awaits_ours_only.set(False)
         source = "".join(lines)
-        if f"_magic('{NAME}'" not in source:
+        # A cell that switches autoawait itself has its first lines run before its last ones are compiled.
+        if f"_magic('{NAME}'" not in source or "'autoawait'" in source:
             return lines
         tree = _parse(source)
         ours = [] if tree is None else [call for statement in tree.body if (call := _our_call(statement)) is not None]

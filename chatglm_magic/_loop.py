@@ -26,7 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from ._errors import Interrupted
-from ._loop_thread import LoopThread
+from ._loops import io_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -49,27 +49,6 @@ _PATIENCE = 1.0
 
 _BREATH = 0.01
 """Seconds for which a reply that never suspends may keep the loop from everything else."""
-
-
-_main_loop: asyncio.AbstractEventLoop | None = None
-
-
-def remember_main_loop(shell: object) -> None:
-    """Remember the notebook's own loop: what other threads hop to."""
-    global _main_loop  # noqa: PLW0603 - one kernel has one main loop
-    try:
-        _main_loop = asyncio.get_running_loop()
-    except RuntimeError:  # loaded before the kernel runs, or in a terminal
-        _main_loop = getattr(getattr(getattr(shell, "kernel", None), "io_loop", None), "asyncio_loop", None)
-
-
-def main_loop() -> asyncio.AbstractEventLoop | None:
-    """Give the notebook's own loop; None in a terminal.
-
-    Widget callbacks may come in a thread of another loop (ipykernel 7.0 to 7.3): they go on here, with
-    `asyncio.run_coroutine_threadsafe`.
-    """
-    return _main_loop
 
 
 class Sink(Protocol):
@@ -301,20 +280,17 @@ class _Done:
     task: asyncio.Task[None]
 
 
-_thread = LoopThread()
-close_thread = _thread.close
-
 _Queue = SimpleQueue["Event | _Notice | _Done"]
 
 
 def _in_thread(open_events: Open, sink: Sink, interrupt: _Interrupt) -> asyncio.Task[None] | None:
     """Wait while the loop thread works; give its task, or None if that did not end in time."""
-    if _thread.is_current:
+    if io_thread.is_current:
         msg = "A provider asked a question of its own with the magic; it must use Chat."
         raise RuntimeError(msg)
     queue: _Queue = SimpleQueue()
     drain = _Drain(open_events, queue.put, lambda text: queue.put(_Notice(text)))
-    loop = _thread.loop()
+    loop = io_thread.loop()
     task: asyncio.Task[None] | None = None
 
     def start() -> None:

@@ -19,6 +19,7 @@ import pytest
 from chatglm_magic import _loop
 from chatglm_magic._errors import Interrupted, ProviderError
 from chatglm_magic._events import Event, Finished, TextDelta
+from chatglm_magic._loops import io_thread
 from chatglm_magic._reply import Reply
 
 FOREVER = 3600.0
@@ -127,7 +128,7 @@ def wait_in(mode: str, source, sink) -> None:
 @pytest.fixture(autouse=True)
 def _no_thread_left():
     yield
-    _loop.close_thread()
+    io_thread.close()
     assert "chatglm-io" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -332,7 +333,7 @@ def test_calls_share_one_thread_and_take_their_context_along():
     for value in ("first", "second"):
         name.set(value)
         _loop.in_call(look, Sink(), Reply(), nested=False, note=pytest.fail)
-    _loop.close_thread()
+    io_thread.close()
     _loop.in_call(look, Sink(), Reply(), nested=False, note=pytest.fail)
 
     assert [value for value, _ in seen] == ["first", "second", "second"]

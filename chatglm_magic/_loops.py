@@ -1,4 +1,4 @@
-"""A second event loop, in a thread of its own, for callers that cannot await."""
+"""The loops there are: the notebook's own, remembered, and a second one in a thread for who cannot await."""
 
 from __future__ import annotations
 
@@ -7,6 +7,26 @@ import threading
 
 _PATIENCE = 1.0
 """Seconds that what still runs may take to end when the thread does."""
+
+_main: asyncio.AbstractEventLoop | None = None
+
+
+def remember_main_loop(shell: object) -> None:
+    """Remember the notebook's own loop: what other threads hop to."""
+    global _main  # noqa: PLW0603 - one kernel has one main loop
+    try:
+        _main = asyncio.get_running_loop()
+    except RuntimeError:  # loaded before the kernel runs, or in a terminal
+        _main = getattr(getattr(getattr(shell, "kernel", None), "io_loop", None), "asyncio_loop", None)
+
+
+def main_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the notebook's own loop; None in a terminal.
+
+    Widget callbacks may come in a thread of another loop (ipykernel 7.0 to 7.3): they go on here, with
+    `asyncio.run_coroutine_threadsafe`.
+    """
+    return _main
 
 
 class LoopThread:
@@ -54,3 +74,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
+
+
+io_thread = LoopThread()
+"""The one second loop."""

@@ -1,0 +1,245 @@
+"""%chatglm and %%chatglm: the door from a notebook's cell to a conversation.
+
+This module is all that `%load_ext` imports; what a question needs is imported with the first one.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from traitlets import Bool, Enum, Float, Integer, Unicode, observe
+
+from . import _cells
+from ._errors import ChatGLMError
+from ._loops import io_thread, remember_main_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ._arguments import Arguments
+    from ._chat import Chat
+    from ._reply import Reply
+
+
+def _manual() -> str:
+    """Write the manual; IPython's help asks a magic's `getdoc` for it."""
+    from ._arguments import manual
+
+    return manual()
+
+
+@magics_class
+class ChatGLMMagics(Magics):
+    """Ask a model from a cell. `%chatglm?` is the manual.
+
+    Attributes:
+        chats: The conversations of this kernel, by name.
+    """
+
+    provider = Unicode("auto", help="Who answers: auto, local, zai, bigmodel, openai or chatglm.").tag(config=True)
+    model = Unicode("", help="The model, perhaps with its provider: zai:glm-4.7-flash.").tag(config=True)
+    base_url = Unicode("", help="An OpenAI-compatible server: http://127.0.0.1:8000/v1.").tag(config=True)
+    system = Unicode("", help="The system prompt, where a conversation has none of its own.").tag(config=True)
+    temperature = Float(
+        None, allow_none=True, min=0.0, max=2.0, help="How freely it speaks, 0 to 2; None for the model's own."
+    ).tag(config=True)
+    max_tokens = Integer(
+        None, allow_none=True, min=1, help="How long a reply may be, in tokens; None for the model's own."
+    ).tag(config=True)
+    history_tokens = Integer(
+        None, allow_none=True, min=1, help="How much of a conversation is sent, in tokens; None for the provider's own."
+    ).tag(config=True)
+    refresh_hz = Float(20.0, min=1.0, max=20.0, help="How often a growing reply is painted, per second.").tag(
+        config=True
+    )
+    show_thinking = Bool(True, help="Whether what it thinks before it answers is shown.").tag(config=True)
+    short_errors = Bool(True, help="Whether an error is one line; False brings the traceback back.").tag(config=True)
+    timeout = Float(None, allow_none=True, min=0.0, help="Seconds without an event before a reply is given up.").tag(
+        config=True
+    )
+    nested = Enum(
+        ("thread", "nest"), "thread", help="How plain functions wait: a second loop in a thread, or nest-asyncio."
+    ).tag(config=True)
+
+    shell: InteractiveShell
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.chats: dict[str, Chat] = {}
+        self._shown: list[Reply] = []
+        self._said: set[str] = set()
+        super().__init__(shell)
+
+    @no_var_expand
+    @line_cell_magic
+    def chatglm(self, line: str, cell: str | None = None) -> Reply | None:
+        """Ask a model; its reply streams into the cell. `%chatglm help` is the manual."""
+        arguments = self._read(line, cell)
+        if self._is_served(arguments, is_line=cell is None):
+            return None
+        from ._ask import ask
+        from ._loop import in_call
+
+        question = ask(self, arguments, alone=False)
+        with self._kept(question.reply, arguments), question.on_stage():
+            in_call(question.open, question.renderer, question.reply, nested=self.nested == "nest", note=self._say)
+        return question.reply
+
+    chatglm.getdoc = _manual  # type: ignore[union-attr]  # IPython asks for help so
+
+    @no_var_expand
+    @line_cell_magic
+    async def chatglm_async(self, line: str, cell: str | None = None) -> Reply | None:
+        """Do what %chatglm does, awaited. Cells call it by themselves; write %chatglm."""
+        arguments = self._read(line, cell)
+        if self._is_served(arguments, is_line=cell is None):
+            return None
+        from ._ask import ask
+        from ._loop import in_this_loop
+
+        question = ask(self, arguments, alone=_cells.is_alone())
+        with self._kept(question.reply, arguments), question.on_stage():
+            await in_this_loop(question.open, question.renderer, question.reply, question.stop)
+        return question.reply
+
+    def _read(self, line: str, cell: str | None) -> Arguments:
+        from ._arguments import ArgumentError, parse
+
+        try:
+            return parse(line, cell)
+        except ArgumentError as error:
+            # IPython shows its own class in one line, and no class derived from it.
+            raise UsageError(str(error)) from None
+
+    def _is_served(self, arguments: Arguments, *, is_line: bool) -> bool:
+        """Do what needs no reply: a command, an empty line. Tell whether that was all."""
+        from . import _arguments
+
+        found = _arguments.find_command(arguments) if is_line else None
+        if found is not None:
+            command, words = found
+            getattr(self, f"_do_{command.name}")(*words)
+            return True
+        if arguments.prompt.strip():
+            return False
+        if is_line and arguments == _arguments.Arguments():
+            self._print(_arguments.short_help())
+            return True
+        if arguments.new:
+            if (chat := self.chats.get(arguments.conversation or _arguments.USUAL)) is not None:
+                chat.reset()
+            return True
+        msg = "There is nothing to ask: the prompt is empty. %chatglm? is the manual."
+        raise UsageError(msg)
+
+    def _do_help(self) -> None:
+        self._print(_manual())
+
+    def _do_version(self) -> None:
+        from . import __version__
+
+        self._print(f"chatglm_magic {__version__}")
+
+    @contextmanager
+    def _kept(self, reply: Reply, arguments: Arguments) -> Generator[None]:
+        """Keep a reply, however it ends, where the cell wants it."""
+        try:
+            yield
+        finally:
+            if arguments.out:
+                self.shell.user_ns[arguments.out] = reply
+            reply.quiet_once = True
+            self._shown.append(reply)
+
+    @observe("short_errors")
+    def _shorten_errors(self, change: dict[str, Any]) -> None:
+        ChatGLMError.short = change["new"]
+
+    def _print(self, text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+
+    def say_once(self, text: str) -> bool:
+        """Tell whether something is still to be said; it counts as said from now on."""
+        if not text or text in self._said:
+            return False
+        self._said.add(text)
+        return True
+
+    def _say(self, text: str) -> None:
+        if self.say_once(text):
+            sys.stderr.write(f"chatglm_magic: {text}\n")
+
+    def _before_cell(self, *_: object) -> None:
+        if _cells.awaits_ours_only():
+            from ._loop import let_code_be_interrupted
+
+            let_code_be_interrupted(_cells.is_nested)
+
+    def _after_cell(self, *_: object) -> None:
+        for reply in self._shown:
+            reply.quiet_once = False
+        if self._shown and isinstance(captured := getattr(self.shell.display_pub, "outputs", None), list):
+            # A value that stays quiet leaves an empty output where outputs are captured.
+            captured[:] = [output for output in captured if output["data"]]
+        self._shown.clear()
+
+    def _show_value(self, value: object = None) -> None:
+        """Show a cell's value in a terminal, where a value that stays quiet needs no `Out[n]:` either."""
+        hook = self.shell.displayhook
+        if not getattr(value, "quiet_once", False):
+            hook(value)
+            return
+        hook.write_output_prompt = lambda: None  # type: ignore[method-assign]  # for this one call
+        try:
+            hook(value)
+        finally:
+            del hook.write_output_prompt
+
+    def install(self) -> None:
+        """Take a place in the shell."""
+        shell = self.shell
+        shell.register_magics(self)
+        self._uninstall = _cells.install(shell)
+        for name, callback in self._callbacks():
+            shell.events.register(name, callback)
+        if getattr(shell, "kernel", None) is None:
+            shell.display_trap.hook = self._show_value
+        ChatGLMError.short = self.short_errors
+        remember_main_loop(shell)
+
+    def uninstall(self) -> None:
+        """Leave nothing behind in the shell."""
+        shell = self.shell
+        self._uninstall()
+        for name, callback in self._callbacks():
+            shell.events.unregister(name, callback)
+        manager = shell.magics_manager
+        manager.registry.pop(type(self).__name__, None)
+        for kind in ("line", "cell"):
+            for name in self.magics[kind]:
+                manager.magics[kind].pop(name, None)
+        shell.display_trap.hook = shell.displayhook
+        shell.configurables.remove(self)  # type: ignore[arg-type]  # IPython declares a list of shells
+        ChatGLMError.short = True
+        io_thread.close()
+
+    def _callbacks(self) -> tuple[tuple[str, Callable[..., None]], ...]:
+        return (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell))
+
+
+def load(shell: InteractiveShell) -> None:
+    """Load the magics into a shell; does nothing where they are loaded."""
+    if ChatGLMMagics.__name__ not in shell.magics_manager.registry:
+        ChatGLMMagics(shell).install()
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Unload the magics from a shell."""
+    magics = shell.magics_manager.registry.get(ChatGLMMagics.__name__)
+    if magics is not None:
+        magics.uninstall()

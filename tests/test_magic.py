@@ -1,0 +1,349 @@
+"""Tests of the magics in a shell of this process: options, conversations, values, errors, loading."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from traitlets import TraitError
+from traitlets.config import Config
+
+import chatglm_magic
+from chatglm_magic import ChatGLMError, Reply
+from chatglm_magic._magic import ChatGLMMagics
+
+
+def make_shell(**settings: object) -> InteractiveShell:
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    config.ChatGLMMagics.update(settings)
+    return InteractiveShell.instance(config=config)
+
+
+@pytest.fixture(autouse=True)
+def _no_shell_left():
+    """IPython finds "the" shell in a place of the class."""
+    yield
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell(glm) -> Generator[InteractiveShell]:
+    """Give a shell whose questions go to the loopback server."""
+    shell = make_shell(provider="openai", base_url=glm.url, model="glm-4.7")
+    chatglm_magic.load_ipython_extension(shell)
+    yield shell
+    chatglm_magic.unload_ipython_extension(shell)
+
+
+def run(shell: InteractiveShell, cell: str):
+    """Run a cell that must not fail, and give its value."""
+    result = shell.run_cell(cell, store_history=True)
+    result.raise_error()
+    return result.result
+
+
+def fail(shell: InteractiveShell, cell: str) -> BaseException:
+    """Run a cell that must fail, and give its error."""
+    result = shell.run_cell(cell)
+    assert result.error_in_exec is not None
+    return result.error_in_exec
+
+
+def asked(glm) -> list[tuple[str, str]]:
+    """Give what the last request said, as roles and texts."""
+    return [(message["role"], message["content"]) for message in glm.requests[-1].json["messages"]]
+
+
+PROMPTS = [
+    "what's this?",
+    "is this help??",
+    "“引号” 用一句话解释？",
+    r"a\b \" {x} {{y}} $HOME ! % `z` 'q",
+    "what does ''' mean (and [ too",
+    "שלום 👩‍👩‍👧 -m x --out y",
+    "x = 1; y = 2;",
+]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("form", ["%chatglm {}", "a = %chatglm {}", "%%chatglm\n{}", "if True:\n    %chatglm {}"])
+def test_a_prompt_arrives_as_it_was_written(shell, glm, prompt, form):
+    """No quote, backslash, brace, question mark or language is touched between the cell and the wire."""
+    glm.say("ok")
+
+    run(shell, form.format(prompt))
+
+    assert asked(glm) == [("user", prompt)]
+
+
+def test_a_cells_lines_arrive_as_they_were_written(shell, glm):
+    """IPython's own cleanups, of prompts and of blanks on empty lines, do not reach into our cell."""
+    glm.say("ok")
+    body = "Explain:\n>>> 1 + 1\n2\n\n   \n\tIn [1]: x\n...: y\n%chatglm? \n?x\n!ls  "
+
+    run(shell, f"\n%%chatglm -o temperature 0.5\n{body}\n")
+
+    assert asked(glm) == [("user", body)]
+    assert glm.requests[-1].json["temperature"] == 0.5
+
+
+def test_the_reply_is_the_value_and_is_shown_once(shell, glm, capsys):
+    """The cell that streamed a reply shows it once; afterwards it is a value like any other."""
+    glm.say("Two words")
+
+    reply = run(shell, "%chatglm hi")
+    streamed = capsys.readouterr().out
+    assert isinstance(reply, Reply)
+    assert shell.user_ns["_"] is reply
+    assert streamed.count("Two words") == 1
+    assert "Out[" not in streamed
+    assert run(shell, "_") is reply
+    assert "Two words" in capsys.readouterr().out
+
+
+def test_a_reply_is_assigned_and_put_into_a_variable(shell, glm):
+    """`a = %chatglm …` and `--out` give the same object."""
+    glm.say("ok")
+
+    run(shell, "a = %chatglm --out 答案 hi")
+
+    assert shell.user_ns["a"] is shell.user_ns["答案"]
+    assert shell.user_ns["a"].text == "ok"
+
+
+def test_quiet_shows_nothing(shell, glm, capsys):
+    """With -q the cell prints nothing; the value is there."""
+    glm.say("ok")
+
+    assert run(shell, "%chatglm -q hi").text == "ok"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_function_may_ask(shell, glm):
+    """Inside a function the magic waits and gives the reply."""
+    glm.say("ok")
+
+    assert run(shell, "def f(x):\n    r = %chatglm say ok?\n    return r.text * x\nf(2)") == "okok"
+
+
+def test_captured_replies_are_captured_whole(shell, glm):
+    """`%%capture` holds one output, the finished reply."""
+    glm.say("captured words")
+
+    run(shell, "%%capture cap\n%chatglm hi")
+
+    outputs = shell.user_ns["cap"].outputs
+    assert len(outputs) == 1
+    assert outputs[0].data["text/plain"].strip() == "captured words"
+    assert "captured words" in outputs[0].data["text/markdown"]
+
+
+def test_cells_share_a_conversation(shell, glm):
+    """What was said is sent along, in the conversation that is named, until it starts over."""
+    glm.say(lambda request: f"answer to {request.json['messages'][-1]['content']}")
+
+    run(shell, "%chatglm one")
+    run(shell, "%chatglm two")
+    assert asked(glm) == [("user", "one"), ("assistant", "answer to one"), ("user", "two")]
+    run(shell, "%chatglm -c other -s Terse. three")
+    assert asked(glm) == [("system", "Terse."), ("user", "three")]
+    run(shell, "%chatglm --no-history four")
+    assert asked(glm) == [("user", "four")]
+    run(shell, "%chatglm --new five")
+    assert asked(glm) == [("user", "five")]
+    run(shell, "%chatglm six")
+    assert [text for _, text in asked(glm)] == ["five", "answer to five", "six"]
+    run(shell, "%chatglm --new")
+    run(shell, "%chatglm seven")
+    assert asked(glm) == [("user", "seven")]
+    run(shell, "%chatglm -c other eight")
+    assert [text for _, text in asked(glm)] == ["three", "answer to three", "eight"]
+
+
+def test_an_option_goes_before_config_and_config_before_the_environment(shell, glm, monkeypatch):
+    """Option > conversation > %config > environment, for every thing that several of them may say."""
+    glm.say("ok")
+    monkeypatch.setenv("CHATGLM_MODEL", "of-the-environment")
+
+    run(shell, "%config ChatGLMMagics.model = ''")
+    run(shell, "%chatglm hi")
+    assert glm.requests[-1].json["model"] == "of-the-environment"
+    run(shell, "%config ChatGLMMagics.model = 'of-config'")
+    run(shell, "%config ChatGLMMagics.temperature = 0.25")
+    run(shell, "%config ChatGLMMagics.system = 'of config'")
+    run(shell, "%chatglm --new hi")
+    assert glm.requests[-1].json["model"] == "of-config"
+    assert glm.requests[-1].json["temperature"] == 0.25
+    assert asked(glm)[0] == ("system", "of config")
+    magics = shell.magics_manager.registry["ChatGLMMagics"]
+    magics.chats["default"].system = "of the conversation"
+    magics.chats["default"].options["temperature"] = 0.5
+    run(shell, "%chatglm hi")
+    assert glm.requests[-1].json["temperature"] == 0.5
+    assert asked(glm)[0] == ("system", "of the conversation")
+    run(shell, "%chatglm -m of-the-option -o temperature 0.75 -s '' hi")
+    assert glm.requests[-1].json["model"] == "of-the-option"
+    assert glm.requests[-1].json["temperature"] == 0.75
+    assert asked(glm)[0][0] == "user"
+    run(shell, "%chatglm hi")
+    assert glm.requests[-1].json["model"] == "of-config"
+
+
+def test_a_configured_key_never_reaches_a_server_that_a_cell_names(shell, glm, monkeypatch):
+    """`CHATGLM_API_KEY` goes to the configured host; a `--base-url` in a notebook does not collect it."""
+    monkeypatch.setenv("CHATGLM_API_KEY", "secret-of-config")
+    glm.say("ok")
+
+    run(shell, "%chatglm hi")
+    assert glm.requests[-1].headers["authorization"] == "Bearer secret-of-config"
+    other = glm.url.replace("127.0.0.1", "localhost")
+    run(shell, f"%chatglm --base-url {other} -m glm-4.7 hi")
+    assert "authorization" not in glm.requests[-1].headers
+
+
+def test_an_error_is_one_line_and_keeps_what_had_arrived(shell, glm, capsys):
+    """A reply that fails leaves its text in `--out` and in the error, and the cell fails in a line."""
+    glm.reset_after(2)
+
+    error = fail(shell, "%chatglm --out got hi")
+
+    assert isinstance(error, ChatGLMError)
+    assert error.reply is shell.user_ns["got"]
+    assert error.reply.text == "one two "
+    assert error.reply.finish_reason == "error"
+    shown = capsys.readouterr().out
+    assert f"{type(error).__name__}: " in shown
+    assert "Traceback" not in shown
+
+
+def test_tracebacks_can_be_had_back(shell, glm, capsys):
+    """`short_errors = False` shows where an error came from."""
+    glm.refuse(401, "1000", "bad key")
+
+    run(shell, "%config ChatGLMMagics.short_errors = False")
+    fail(shell, "%chatglm hi")
+
+    assert "Traceback" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("%chatglm --modle x hi", "Did you mean --model?"),
+        ("%chatglm -m", "lacks its value"),
+        ("%chatglm -m x", "the prompt is empty"),
+        ("%%chatglm\n   ", "the prompt is empty"),
+        ("%%chatglm", "%%chatglm is a cell magic, but the cell body is empty"),
+        ("%chatglm -o warmth 1 hi", "Valid ones: temperature"),
+    ],
+)
+def test_a_wrong_line_is_a_usage_error(shell, glm, capsys, cell, words):
+    """What cannot be read fails the cell in one line, and nothing is sent."""
+    error = fail(shell, cell)
+
+    assert type(error).__name__ == "UsageError"
+    assert words in capsys.readouterr().err
+    assert glm.requests == []
+
+
+def test_a_missing_server_is_a_config_error(shell, capsys):
+    """What is configured wrongly is said in words, before anything is sent."""
+    run(shell, "%config ChatGLMMagics.base_url = ''")
+
+    assert fail(shell, "%chatglm hi").kind == "config"
+    assert "needs a server" in capsys.readouterr().out
+
+
+def test_help_is_there(shell, glm, capsys):
+    """Bare `%chatglm`, `help`, `version` and `%chatglm?` answer without asking anybody."""
+    run(shell, "%chatglm")
+    assert "%chatglm? is the manual" in capsys.readouterr().out
+    run(shell, "%chatglm help")
+    assert "--no-history" in capsys.readouterr().out
+    run(shell, "%chatglm version")
+    assert chatglm_magic.__version__ in capsys.readouterr().out
+    run(shell, "%chatglm?")
+    assert "--no-history" in capsys.readouterr().out
+    run(shell, "%config ChatGLMMagics")
+    assert "ChatGLMMagics.history_tokens" in capsys.readouterr().out
+    assert glm.requests == []
+
+
+def test_settings_are_checked_when_they_are_set(shell):
+    """A setting that cannot be is refused at once."""
+    magics = shell.magics_manager.registry["ChatGLMMagics"]
+
+    for name, value in (("nested", "always"), ("temperature", 3.0), ("refresh_hz", 1000.0), ("max_tokens", 0)):
+        with pytest.raises(TraitError):
+            setattr(magics, name, value)
+
+
+def snapshot(shell: InteractiveShell) -> dict[str, object]:
+    """Give everything of a shell that an extension could have changed."""
+    manager = shell.input_transformer_manager
+    return {
+        "cleanup": list(manager.cleanup_transforms),
+        "tokens": list(manager.token_transformers),
+        "post": list(shell.input_transformers_post),
+        "events": {name: list(callbacks) for name, callbacks in shell.events.callbacks.items()},
+        "magics": {kind: set(names) for kind, names in shell.magics_manager.magics.items()},
+        "registry": set(shell.magics_manager.registry),
+        "configurables": list(shell.configurables),
+        "names": set(shell.user_ns),
+        "display hook": shell.display_trap.hook,
+    }
+
+
+def test_loading_twice_adds_nothing_and_unloading_leaves_nothing(capsys):
+    """The extension comes and goes without a trace and without a word."""
+    shell = make_shell()
+    before = snapshot(shell)
+
+    shell.extension_manager.load_extension("chatglm_magic")
+    once = snapshot(shell)
+    chatglm_magic.load_ipython_extension(shell)
+    assert snapshot(shell) == once != before
+    shell.extension_manager.reload_extension("chatglm_magic")
+    again = snapshot(shell)
+    for name in ("cleanup", "tokens", "magics", "registry", "names"):
+        assert again[name] == once[name]
+    for name in ("post", "configurables"):
+        assert len(again[name]) == len(once[name])
+    shell.extension_manager.unload_extension("chatglm_magic")
+    chatglm_magic.unload_ipython_extension(shell)
+    assert snapshot(shell) == before
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_profile_can_configure_it():
+    """Settings of the user's profile are taken at load."""
+    shell = make_shell(model="of-the-profile")
+    chatglm_magic.load_ipython_extension(shell)
+
+    assert shell.magics_manager.registry["ChatGLMMagics"].model == "of-the-profile"
+    chatglm_magic.unload_ipython_extension(shell)
+
+
+def test_no_setting_is_without_words():
+    """`%config ChatGLMMagics` explains each of its settings."""
+    traits = ChatGLMMagics.class_own_traits(config=True)
+
+    assert set(traits) == {
+        "provider", "model", "base_url", "system", "temperature", "max_tokens", "history_tokens",
+        "refresh_hz", "show_thinking", "short_errors", "timeout", "nested",
+    }  # fmt: skip
+    assert all(trait.help for trait in traits.values())
+
+
+def test_capturing_in_code_works_too(shell, glm):
+    """IPython's own `capture_output` gets the finished reply."""
+    glm.say("ok")
+
+    shell.user_ns["capture_output"] = capture_output
+    run(shell, "with capture_output() as got:\n    %chatglm hi")
+
+    assert [output.data["text/plain"].strip() for output in shell.user_ns["got"].outputs] == ["ok"]
