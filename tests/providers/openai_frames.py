@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from chatglm_magic._errors import ProviderError
 from chatglm_magic._events import Event, Finished, TextDelta
@@ -21,7 +21,11 @@ ASKED = Asked("openai", "glm-demo", "127.0.0.1:8000")
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
 DONE = b"data: [DONE]\n\n"
 
-many = settings(max_examples=int(os.environ.get("TEST_EXAMPLES", "100")), deadline=None)
+many = settings(
+    max_examples=int(os.environ.get("TEST_EXAMPLES", "100")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # it measures the machine
+)
 """How often a property is tried: 100 times, or `TEST_EXAMPLES` times for a long run by hand."""
 
 
