@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from .providers.chatglm import ChatGLM
     from .providers.function import FunctionProvider
 
-__version__ = "0.1.0"
 
 __all__ = [
     "AuthenticationError",
@@ -128,9 +129,14 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(f".{_HOMES.get(name, '_errors')}", __name__), name)
+    value = getattr(_import(_HOMES.get(name, "_errors")), name)
     globals()[name] = value
     return value
+
+
+def _import(module: str) -> Any:  # noqa: ANN401 - a module, whose names are its own
+    """Import one of our modules: by name, so that the lower floors, which import this one, import none above."""
+    return import_module(f".{module}", __name__)
 
 
 def __dir__() -> list[str]:
@@ -139,13 +145,9 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Give a shell its magics; does nothing where it has them."""
-    from ._magic import load
-
-    load(shell)
+    _import("_magic").load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take all that loading brought out of the shell again."""
-    from ._magic import unload
-
-    unload(shell)
+    _import("_magic").unload(shell)
