@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from local_kit import MARKS, TEXT, added, ask, children, events, gone, programs, provider, request, until
+from local_kit import MARKS, TEXT, added, ask, children, comes_true, events, gone, programs, provider, request
 
 from chatglm_magic._errors import BrokenStreamError, ConfigError
 from chatglm_magic._events import Event
@@ -42,7 +42,7 @@ def test_a_dead_child_is_replaced(tiny_models: Path) -> None:
     ask(tiny_models / "plain.gguf")
     [child] = children()
     child.kill()
-    until(lambda: gone(child))
+    assert comes_true(lambda: gone(child))
 
     assert ask(tiny_models / "plain.gguf").text == TEXT
     assert children() != [child]
@@ -148,7 +148,7 @@ def test_cancelling_while_it_loads(tiny_models: Path, monkeypatch: pytest.Monkey
 
     async def main() -> None:
         task = asyncio.create_task(events(provider(tiny_models / "plain.gguf")))
-        await asyncio.to_thread(until, children)
+        assert await asyncio.to_thread(comes_true, children)
         await asyncio.sleep(0.3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -206,7 +206,7 @@ while True: time.sleep(1)
     parent.kill()
     parent.wait()
 
-    until(lambda: gone(child))
+    assert comes_true(lambda: gone(child))
 
 
 @pytest.mark.usefixtures("hanging")
@@ -214,13 +214,13 @@ while True: time.sleep(1)
 def test_a_loading_child_does_not_outlive_its_parent(tiny_models: Path) -> None:
     """The parent's death ends a child even while loading holds its GIL."""
     parent = program("asyncio.run(ask())", tiny_models)
-    until(lambda: children(parent.pid))
+    assert comes_true(lambda: children(parent.pid))
     [child] = children(parent.pid)
-    until(lambda: child.cpu_times().user > 0.3)
+    assert comes_true(lambda: child.cpu_times().user > 0.3)
     parent.kill()
     parent.wait()
 
-    until(lambda: gone(child))
+    assert comes_true(lambda: gone(child))
 
 
 def test_the_child_ends_with_python(tiny_models: Path) -> None:
@@ -257,8 +257,8 @@ def test_a_forked_process_has_its_own(tiny_models: Path, asks: bool) -> None:  #
         assert {process.pid for process in children(parent.pid)} == {mine.pid, *(process.pid for process in own)}
         parent.kill()
         parent.wait()
-        until(lambda: gone(mine))
+        assert comes_true(lambda: gone(mine))
         assert not any(map(gone, own))
     finally:
         forked.kill()
-    until(lambda: all(map(gone, own)))
+    assert comes_true(lambda: all(map(gone, own)))

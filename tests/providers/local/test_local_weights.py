@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import venv
 import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import psutil
 import pytest
+from local_kit import comes_true
 from package_index import CONTENT, MEMBER, WHEEL, Index, make_wheel
 
 from chatglm_magic._errors import ConfigError, ConnectError
@@ -85,13 +85,6 @@ def quietly() -> Errand:
 def left_in(cache: Path) -> list[str]:
     """List what is in the cache beside the lock."""
     return sorted(path.name for path in cache.rglob("*") if path.name != "download.lock")
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def downloaders(of: int | None = None) -> list[psutil.Process]:
@@ -263,7 +256,7 @@ def test_cancelling_leaves_nothing(index: Index, cache: Path) -> None:
 
     async def main() -> None:
         task = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda _: None))
-        await asyncio.to_thread(until, lambda: index.downloads and downloaders())
+        assert await asyncio.to_thread(comes_true, lambda: index.downloads and downloaders())
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -280,7 +273,7 @@ def test_the_next_one_takes_over(index: Index, cache: Path) -> None:
 
     async def main() -> Path:
         first = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda _: None))
-        await asyncio.to_thread(until, lambda: index.downloads)
+        assert await asyncio.to_thread(comes_true, lambda: index.downloads)
         second = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda p: told.append(str(p))))
         while not told:
             await asyncio.sleep(0.01)
@@ -316,11 +309,11 @@ def test_a_killed_process_leaves_no_pip(index: Index, cache: Path) -> None:
     """When our process is killed, pip ends too; what it left is removed by the next download."""
     index.slow = True
     process = program()
-    until(lambda: index.downloads)
+    assert comes_true(lambda: index.downloads)
     [pip] = downloaders(process.pid)
     process.kill()
     process.communicate()
-    until(lambda: not pip.is_running() or pip.status() == psutil.STATUS_ZOMBIE)
+    assert comes_true(lambda: not pip.is_running() or pip.status() == psutil.STATUS_ZOMBIE)
     index.slow = False
 
     assert fetch(quietly(), TINY).read_bytes() == CONTENT
@@ -333,7 +326,7 @@ def test_ctrl_c_in_the_command(index: Index, cache: Path) -> None:
     index.slow = True
     command = [sys.executable, "-m", "chatglm_magic.providers.local"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until(lambda: index.downloads)
+    assert comes_true(lambda: index.downloads)
     [pip] = downloaders(process.pid)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
