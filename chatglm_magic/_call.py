@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from ._answers import EVENT_STREAM
 from ._errors import ProviderError
+from ._version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,6 @@ def headers_of(call: Call, method: str) -> dict[str, str]:
         call: What is asked for.
         method: `POST`, answered by a stream, or `GET`, answered by JSON.
     """
-    from . import __version__
-
     headers = {
         "Accept": EVENT_STREAM if method == "POST" else "application/json",
         "Accept-Encoding": "identity",

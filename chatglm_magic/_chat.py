@@ -8,13 +8,13 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from ._config import KEY_NAMES, Defaults, check_key_travel, find_key
+from ._config import KEY_NAMES, Defaults, find_key
 from ._errors import ChatGLMError, ConfigError, MissingKeyError
 from ._events import Event
 from ._messages import Message, OptionValue, Request, check_options
 from ._reply import Reply
 from ._turns import Turns
-from ._urls import is_loopback
+from ._urls import check_key_travel, is_loopback
 from .providers import PROVIDERS, Provider, Settings, make_provider, split_spec
 
 _PLATFORMS = ("zai", "bigmodel")

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ._errors import ConfigError
 from ._keys import load_key
-from ._urls import is_loopback, origin
+from ._urls import origin
 
 KEY_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -80,20 +79,3 @@ def find_key(provider: str, base_url: str, configured: Defaults) -> str:
     if key and own and origin(own) == origin(target):
         return key
     return load_key(target)
-
-
-def check_key_travel(url: str, key: str) -> None:
-    """Refuse to send a key in the clear.
-
-    Raises:
-        ConfigError: The key would go over plain http to another machine and its host is not named in
-            `CHATGLM_ALLOW_HTTP` (hosts, separated by commas).
-    """
-    scheme, host, _ = origin(url)
-    allowed = {name.strip() for name in os.environ.get("CHATGLM_ALLOW_HTTP", "").split(",")}
-    if key and scheme == "http" and not is_loopback(url) and host not in allowed:
-        msg = (
-            f"A key would travel unencrypted to {host}. Use https, or allow this host by "
-            f"setting CHATGLM_ALLOW_HTTP={host}; without a key, plain http works."
-        )
-        raise ConfigError(msg)

@@ -141,7 +141,7 @@ class ChatGLMMagics(Magics):
         self._print(_manual())
 
     def _do_version(self) -> None:
-        from . import __version__
+        from ._version import __version__
 
         self._print(f"chatglm_magic {__version__}")
 

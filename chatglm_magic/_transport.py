@@ -24,7 +24,7 @@ from ._failures import Failures
 from ._proxy import proxy_for
 from ._retries import with_retries
 from ._turns import turns_of
-from ._urls import is_loopback, origin
+from ._urls import check_key_travel, is_loopback, origin
 from ._watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ async def _exchange(call: Call) -> AsyncGenerator[_Exchange]:
     Raises:
         ConfigError: URL, key or proxy cannot be used.
     """
-    origin(call.url)
+    check_key_travel(call.url, call.key)
     if "@" in urlsplit(call.url).netloc:
         raise ConfigError("A base URL holds no user and no password. Give the key as api_key, or in the environment.")
     if not (call.key.isascii() and call.key.isprintable()) or " " in call.key:

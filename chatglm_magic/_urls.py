@@ -1,8 +1,9 @@
-"""Where a URL leads: its origin, and whether that is this machine; no I/O."""
+"""Where a URL leads: its origin, whether that is this machine, whether a key may go there; no I/O."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from urllib.parse import urlsplit
 
 from ._errors import ConfigError
@@ -34,3 +35,20 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name, however much it looks like an address
         return False
+
+
+def check_key_travel(url: str, key: str) -> None:
+    """Refuse to send a key in the clear.
+
+    Raises:
+        ConfigError: The key would go over plain http to another machine and its host is not named in
+            `CHATGLM_ALLOW_HTTP` (hosts, separated by commas).
+    """
+    scheme, host, _ = origin(url)
+    allowed = {name.strip() for name in os.environ.get("CHATGLM_ALLOW_HTTP", "").split(",")}
+    if key and scheme == "http" and not is_loopback(url) and host not in allowed:
+        msg = (
+            f"A key would travel unencrypted to {host}. Use https, or allow this host by "
+            f"setting CHATGLM_ALLOW_HTTP={host}; without a key, plain http works."
+        )
+        raise ConfigError(msg)

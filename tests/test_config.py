@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from chatglm_magic._config import Defaults, check_key_travel, find_key
-from chatglm_magic._errors import ConfigError
+from chatglm_magic._config import Defaults, find_key
 
 
 def test_the_environment_fills_what_is_left_open(monkeypatch):
@@ -35,13 +32,3 @@ def test_a_platform_key_goes_only_to_the_platform(monkeypatch):
     assert find_key("zai", "", Defaults()) == "id.secret"
     assert find_key("zai", "https://evil.invalid", Defaults()) == ""
     assert find_key("chatglm", "", Defaults()) == ""
-
-
-def test_a_host_may_be_allowed_plain_http(monkeypatch):
-    """The user may allow a host in so many words."""
-    monkeypatch.setenv("CHATGLM_ALLOW_HTTP", "lab, other")
-
-    check_key_travel("http://lab:8000", "sk-1")
-    check_key_travel("http://127.0.0.1:8000", "sk-1")
-    with pytest.raises(ConfigError, match="CHATGLM_ALLOW_HTTP=elsewhere"):
-        check_key_travel("http://elsewhere:8000", "sk-1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatglm_magic._errors import ConfigError
-from chatglm_magic._urls import is_loopback, origin
+from chatglm_magic._urls import check_key_travel, is_loopback, origin
 
 
 @pytest.mark.parametrize("url", ["", "ftp://a/b", "127.0.0.1:8000", "http://", "http://[::1", "http://a:x/"])
@@ -36,3 +36,13 @@ def test_origin_fills_the_port_in():
 def test_loopback_is_told_from_names_that_look_like_it(url, expected):
     """Only this machine is loopback."""
     assert is_loopback(url) is expected
+
+
+def test_a_host_may_be_allowed_plain_http(monkeypatch):
+    """The user may allow a host in so many words."""
+    monkeypatch.setenv("CHATGLM_ALLOW_HTTP", "lab, other")
+
+    check_key_travel("http://lab:8000", "sk-1")
+    check_key_travel("http://127.0.0.1:8000", "sk-1")
+    with pytest.raises(ConfigError, match="CHATGLM_ALLOW_HTTP=elsewhere"):
+        check_key_travel("http://elsewhere:8000", "sk-1")

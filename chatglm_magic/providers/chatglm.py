@@ -20,7 +20,7 @@ from .._call import Call
 from .._errors import ConfigError
 from .._events import Event, Finished, FinishReason, Reason, Replace, TextDelta
 from .._messages import Message, Request, Role
-from .._urls import is_loopback, origin
+from .._urls import origin
 from . import Settings
 from ._platform_errors import Asked
 from ._stream import run
@@ -208,9 +208,6 @@ class ChatGLM:
         about = {name: value for name in ("assistant_id", "conversation_id") if (value := kwargs.pop(name, None))}
         if kwargs:
             _log.debug("ChatGLM ignores %s", ", ".join(sorted(kwargs)))
-        if key and origin(cls.api_endpoint)[0] == "http" and not is_loopback(cls.api_endpoint):
-            msg = f"A key would travel unencrypted to {cls.api_endpoint}. Use https; without a key, plain http works."
-            raise ConfigError(msg)
         provider = ChatGLMProvider(Settings(api_key=key, proxy=proxy or ""), endpoint=cls.api_endpoint, **about)
         said = tuple(_message(message) for message in messages)
         if not said:
