@@ -1,0 +1,145 @@
+r"""Hostile Markdown in, Markdown that is safe under every parser out; no I/O.
+
+Outputs of a cell that has just run are trusted, so Markdown decides what a page runs, loads and links
+to. Front ends read Markdown with different parsers (marked, markdown-it, mistune), each with its own
+idea of formulas, and they disagree on where code and formulas begin. A text that is only safe where
+we think it is code is not safe. Hence:
+
+- Text is inert line by line, whatever a parser takes the line for: no `<`, no link whose target has
+  not been rewritten, no image, no reference, no unpaired backtick, no unpaired delimiter of a formula.
+  What must go is written as an entity, which no parser takes for markup.
+- A fence is kept only in the form on which all parsers agree: in column 0, between blank lines, its
+  info one plain word. A fence in a list or quote is kept if its code is inert as text as well.
+- Other code with anything in it that could act is written as `<code>` or `<pre>` on one line with
+  each mark of punctuation as an entity: that means the same under every reading.
+- A formula is kept where its delimiters pair up within a paragraph and its inside is inert as text.
+
+Entities also defuse what acts later: MathJax looks for formulas in the finished page again (hence
+`\href` goes even outside formulas), and JupyterLab puts formulas back into the finished HTML, where
+they could break out of an attribute (hence no `$` in a link).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ._inline import DRASTIC, HARMFUL, paragraph
+from ._links import literal
+from ._markdown import Fence, fences, formula
+
+_BREAKS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ACTIVE = re.compile(r"[<&\\`$\[\]]|~~~|://|www\.|^(?: {4}|\t)", re.IGNORECASE | re.MULTILINE)
+_TICKS = re.compile(r"`{3}|~{3}")
+_WORD = re.compile(r"[\w.+#-]{1,40}", re.ASCII)
+_ITEM = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
+_DIAGRAM_RISK = re.compile(
+    r"[<&\\]|//|%%\{|^\s*(?:---|click|link|links)\b|^---|url|href|img|image|icon|javascript|#\w+;",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""In a diagram: what may load, link or carry HTML (nbconvert puts its source into the page as it is)."""
+
+
+def safe(text: str) -> str:
+    r"""Make a model's Markdown safe to show as trusted `text/markdown`.
+
+    Raw HTML shows as text, images become links, links to anything but http, https, mail and places on
+    the same server show as text. Formulas in `\(…\)` and `\[…\]` get the dollar signs that
+    notebooks know. Takes time linear in the text's length.
+
+    Args:
+        text: A whole reply or a settled block of one; the blocks' results may be put together.
+    """
+    text = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _BREAKS.sub("\n", text))
+    if not _ACTIVE.search(text):
+        return text
+    return _Writer(text.split("\n")).write()
+
+
+class _Writer:
+    """Writes the blocks of one text."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._out: list[str] = []
+        self._in_list = False
+
+    def write(self) -> str:
+        """Write text and fences in turn."""
+        at = 0
+        for fence in fences(self._lines):
+            self._text(at, fence.first)
+            self._fence(fence)
+            at = fence.after
+        self._text(at, len(self._lines))
+        return "\n".join(self._out)
+
+    def _text(self, number: int, stop: int) -> None:
+        """Write the lines between two fences, paragraph by paragraph."""
+        lines = self._lines
+        if self._out and number < stop and lines[number].strip(" \t"):
+            self._out.append("")  # behind a fence
+        while number < stop:
+            if not lines[number].strip(" \t"):
+                self._out.append("")
+                number += 1
+                continue
+            if not self._in_list and lines[number].startswith(("    ", "\t")):
+                number = self._indented(number, stop)
+                continue
+            block: list[str] = []
+            while number < stop and lines[number].strip(" \t"):
+                end = max(formula(lines, number, stop) or number, number + 1)
+                block += [line for line in lines[number:end] if line.strip(" \t")]
+                number = end
+            # Whether deeper lines that follow belong to a list.
+            self._in_list = any(map(_ITEM.match, block)) or (self._in_list and block[0][:1] in {" ", "\t"})
+            self._out.append(paragraph("\n".join(block)))
+
+    def _indented(self, number: int, stop: int) -> int:
+        """Write indented code as a fence, on which parsers agree; give the line behind it."""
+        code: list[str] = []
+        while number < stop and (
+            self._lines[number].startswith(("    ", "\t")) or not self._lines[number].strip(" \t")
+        ):
+            code.append(self._lines[number].expandtabs(4)[4:])
+            number += 1
+        blanks = 0
+        while not code[-1].strip(" \t"):
+            code.pop()
+            blanks += 1
+        self._plain_fence("", code)
+        self._out += [""] * blanks
+        return number
+
+    def _fence(self, fence: Fence) -> None:
+        """Write a fence: as one in column 0, as one in its list or quote, or as HTML."""
+        word = _WORD.match(fence.language)
+        language = word[0] if word else ""
+        if language.startswith("mermaid") and (language != "mermaid" or _DIAGRAM_RISK.search("\n".join(fence.code))):
+            language = "text"
+        if not (fence.head.strip(" \t") or (fence.head and self._in_list)):
+            self._plain_fence(language, fence.code)
+            self._in_list = False
+            return
+        self._in_list = self._in_list or ">" not in fence.head
+        self._blank()
+        head, code = fence.head.expandtabs(4), "\n".join(fence.code)
+        if fence.flush and not any(pattern.search(code) for pattern in (DRASTIC, HARMFUL, _TICKS)):
+            inner = re.sub(r"[^ >]", " ", head)
+            self._out += [f"{head}```{language}", *((inner + line).rstrip() for line in fence.code), f"{inner}```"]
+        else:
+            kind = f' class="language-{language}"' if language else ""
+            self._out.append(f"{head}<pre><code{kind}>{literal(code)}</code></pre>")
+
+    def _plain_fence(self, language: str, code: list[str]) -> None:
+        """Write a fence in column 0, with a run that does not stand in its code."""
+        self._blank()
+        longest = max((len(run) for run in re.findall("`+", "\n".join(code))), default=0)
+        run = "`" * max(3, longest + 1)
+        self._out += [run + language, *code, run]
+
+    def _blank(self) -> None:
+        """End the paragraph before."""
+        if self._out and self._out[-1].strip(" \t"):
+            self._out.append("")
