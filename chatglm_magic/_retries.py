@@ -83,18 +83,14 @@ async def _begin(
 async def _try(
     attempt: Callable[[], AsyncGenerator[Event]], held: list[Finished]
 ) -> tuple[AsyncGenerator[Event], Event | None]:
-    """Start one attempt and wait for its first event; close it if that is a failure."""
+    """Start one attempt and wait for its first event; one that raises has closed itself."""
     held.clear()
     events = attempt()
-    try:
-        first = await anext(events, None)
-        if isinstance(first, Finished) and first.reason == "error":
-            held.append(first)
-            await anext(events, None)  # raises the error behind it
-            held.clear()
-    except BaseException:
-        await events.aclose()
-        raise
+    first = await anext(events, None)
+    if isinstance(first, Finished) and first.reason == "error":
+        held.append(first)
+        await anext(events, None)  # raises the error behind it
+        held.clear()
     return events, first
 
 

@@ -10,7 +10,9 @@ import sys
 import tracemalloc
 
 import pytest
-from asking import call_to, explain, fail, lookup, read, run
+from aiohttp import web
+from asking import call_to, fail, lookup, read, run
+from glm_script import send
 
 import chatglm_magic
 from chatglm_magic._errors import ConfigError, ProtocolError, ServerError
@@ -37,6 +39,20 @@ def test_a_stream_is_read_whole(glm):
     assert body.count(b"data: ") == 5
     assert body.endswith(b"data: [DONE]\n\n")
     glm.wait_until(lambda: glm.finished == 1)
+
+
+def test_nothing_stays_behind(glm):
+    """After a stream neither a timer nor a task of it is left in the loop."""
+    glm.say()
+
+    async def main():
+        await read(call_to(glm.url))
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        timers = [timer for timer in loop._scheduled if not timer.cancelled()]
+        return timers, asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(main()) == ([], set())
 
 
 def test_what_is_sent(glm):
@@ -140,18 +156,29 @@ def test_anything_else_is_explained(glm, status, content_type, body):
 
 
 def test_a_refusal_is_read_up_to_a_limit(glm):
-    """Of a refusal without end 64 KiB are read; then the connection is closed."""
-    glm._repeat(b"x" * 1000, 0.0, "", b"{")
-    call = call_to(glm.url, explain=explain)
-    glm.on_get.script(glm.next().serve)
+    """Of a refusal without end 64 KiB are taken; then the connection is closed, the rest never sent."""
+    sent = 0
 
-    error = run(fail_lookup(lookup(glm.url)))
+    async def serve(request, _):
+        async def chunks():
+            nonlocal sent
+            while True:
+                yield b"{" * 10_000
+                sent += 10_000
+                await asyncio.sleep(0)
 
-    assert isinstance(error, ProtocolError)
-    assert "no JSON" in str(error)
-    error = run(fail(call, ServerError))[1]
+        return await send(request, chunks())
+
+    glm.script(serve)
+    glm.on_get.script(serve)
+
+    error = run(fail(call_to(glm.url, timeout=4), ServerError))[1]
     assert len(error.refusal.body) == 64 * 1024
     glm.wait_until(lambda: glm.aborted == 1)
+    assert sent < 8 * 2**20
+    error = run(fail_lookup(lookup(glm.url, timeout=20)))
+    assert isinstance(error, ProtocolError)
+    assert "no JSON" in str(error)
 
 
 async def fail_lookup(call: Call):
@@ -166,19 +193,14 @@ def test_a_refusals_body_is_not_waited_for(glm, monkeypatch):
     monkeypatch.setattr("chatglm_magic._transport._REFUSAL_SECONDS", 0.05)
 
     async def serve(request, _):
-        response = glm_response(503)
+        response = web.StreamResponse(status=503)
         await response.prepare(request)
         await response.write(b"half")
         await asyncio.sleep(3600)
 
-    def glm_response(status):
-        from aiohttp import web
-
-        return web.StreamResponse(status=status)
-
     glm.script(serve)
 
-    error = run(fail(call_to(glm.url), ServerError))[1]
+    error = run(fail(call_to(glm.url, timeout=4), ServerError))[1]
 
     assert (error.refusal.status, error.refusal.body) == (503, b"half")
 

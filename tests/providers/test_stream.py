@@ -97,6 +97,14 @@ def test_a_reply_that_ends_well(glm):
     assert ask(call_to(glm.url)) == ("ab", ["stop"], None)
 
 
+def test_events_keep_a_reply_alive(glm):
+    """A reply may take longer than the timeout, as long as its decoder finds events in it."""
+    body = says(*"abcdefgh", "DONE")
+    glm.replay(body, chunk_sizes=[9] * 9, delay=0.15)
+
+    assert ask(call_to(glm.url, timeout=0.6)) == ("abcdefgh", ["stop"], None)
+
+
 def test_done_stops_the_reading(glm):
     """After `done` nothing is read any more, and the connection is closed before the last events are taken."""
     glm.script(glm_endless(says("a", "DONE")))
