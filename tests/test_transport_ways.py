@@ -80,8 +80,9 @@ def test_loopback_goes_direct(proxy, glm, monkeypatch, host):
     assert proxy.requests == []
 
 
-def test_the_proxys_own_credentials_are_sent_to_it(proxy, glm):
-    """User and password in the proxy's URL go to the proxy, and no further."""
+def test_the_proxys_own_credentials_are_sent_to_it(proxy, glm, monkeypatch):
+    """User and password in the proxy's URL go to the proxy, and the service's key to the service."""
+    monkeypatch.setenv("CHATGLM_ALLOW_HTTP", "glm.invalid")
     proxy.password = base64.b64encode(b"user:hunter2").decode()
     url = proxy.url.replace("//", "//user:hunter2@")
 
@@ -193,6 +194,15 @@ print(run(read(call_to("https://glm.invalid/v1", proxy=sys.argv[1], key={KEY!r})
     assert "[DONE]" in done.stdout
     assert tls.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert KEY not in proxy.requests[0]
+
+
+def test_a_key_is_not_sent_in_the_clear(proxy, glm):
+    """Over plain http a key goes to this machine only, unless the user allows the host; nothing is sent."""
+    error = run(fail(call_to(ELSEWHERE, proxy=proxy.url, key=KEY), ConfigError))[1]
+
+    assert "CHATGLM_ALLOW_HTTP=glm.invalid" in str(error)
+    assert KEY not in str(error)
+    assert proxy.requests == glm.requests == []
 
 
 # Redirects
