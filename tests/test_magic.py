@@ -11,7 +11,9 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 import chatglm_magic
-from chatglm_magic import ChatGLMError, Reply
+from chatglm_magic import ChatGLMError, Reply, TextDelta
+from chatglm_magic._arguments import parse
+from chatglm_magic._ask import ask
 from chatglm_magic._magic import ChatGLMMagics
 
 
@@ -347,3 +349,21 @@ def test_capturing_in_code_works_too(shell, glm):
     run(shell, "with capture_output() as got:\n    %chatglm hi")
 
     assert [output.data["text/plain"].strip() for output in shell.user_ns["got"].outputs] == ["ok"]
+
+
+def test_what_auto_took_is_said_once(shell, monkeypatch):
+    """A guess is told with the first reply it gives; what the user configured, only while that is waited for."""
+    for name in ("provider", "model", "base_url"):
+        run(shell, f"%config ChatGLMMagics.{name} = '{'auto' if name == 'provider' else ''}'")
+    magics = shell.magics_manager.registry["ChatGLMMagics"]
+
+    question = ask(magics, parse("hi"), alone=False)
+    assert question.notice == "No key is set, so the small local demo model answers."
+    assert question.lasting
+    with capture_output(), question.on_stage():
+        question.reply.add(TextDelta("Hello."))
+    assert [part.content for part in question.reply.parts] == ["Hello.", question.notice]
+    assert ask(magics, parse("hi"), alone=False).notice == ""
+    monkeypatch.setenv("CHATGLM_PROVIDER", "chatglm")
+    question = ask(magics, parse("hi"), alone=False)
+    assert (question.notice, question.lasting) == ("Using chatglm, as configured.", False)

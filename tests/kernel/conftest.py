@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from driver import Kernel
+from kernel_driver import Kernel
 from glm_server import FakeGLM
 
 

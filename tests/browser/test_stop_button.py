@@ -1,0 +1,35 @@
+"""The Stop button, pressed by a person in JupyterLab and Notebook 7."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.mark.parametrize("ui", ["lab", "notebook"])
+def test_a_click_stops_the_reply_and_leaves_no_button(lab, glm, ui):
+    """The button appears above a reply that takes long; its click ends the cell well, and it is gone."""
+    glm.stall_after(2)
+    cells = ["%load_ext chatglm_magic", f"%%chatglm --base-url {glm.url} -m glm-4.7\nhi", "print('ran')"]
+
+    with lab.opens(cells, ui=ui) as notebook:
+        notebook.run(0)
+        notebook.start(1)
+        notebook.start(2)
+        button = notebook.output(1).get_by_role("button", name="Stop")
+        button.wait_for()
+        assert "one two" in notebook.text(1)
+        button.click()
+        notebook.ended(2)
+        glm.wait_until(lambda: glm.aborted == 1)
+
+        assert notebook.output(1).get_by_role("button").count() == 0
+        assert notebook.text(2).strip() == "ran"
+        saved = notebook.save()
+        (output,) = saved.cells[1].outputs
+        assert VIEW not in output.data
+        assert output.metadata["chatglm_magic"]["status"] == "interrupted"
+        assert "widgets" not in saved.metadata
