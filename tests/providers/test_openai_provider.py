@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from contract import QUESTION, added, read
 from glm_server import FakeGLM
 from openai_frames import chunk, sse, text
 
@@ -23,7 +24,6 @@ from chatglm_magic._errors import (
 )
 from chatglm_magic._events import Event, Finished, TextDelta, Usage
 from chatglm_magic._messages import Message, Request
-from chatglm_magic._reply import Reply
 from chatglm_magic.providers import PROVIDERS, Provider, Settings, make_provider
 from chatglm_magic.providers.openai_compatible import BigModelProvider, OpenAICompatibleProvider, ZaiProvider
 
@@ -34,27 +34,9 @@ STREAMS = sorted(
 )
 
 
-def ask(provider: Provider, request: Request | None = None) -> tuple[list[Event], ChatGLMError | None]:
+def ask(provider: Provider, request: Request = QUESTION) -> tuple[list[Event], ChatGLMError | None]:
     """Ask, and give all events and the error that came after them."""
-    events: list[Event] = []
-
-    async def run() -> None:
-        async with aclosing(provider.stream(request or Request((Message("user", "Hi"),), model="glm-4.7"))) as stream:
-            async for event in stream:
-                events.append(event)  # noqa: PERF401 - what came before an error counts
-
-    try:
-        asyncio.run(run())
-    except ChatGLMError as error:
-        return events, error
-    return events, None
-
-
-def replied(events: list[Event]) -> Reply:
-    reply = Reply()
-    for event in events:
-        reply.add(event)
-    return reply
+    return asyncio.run(read(provider, request))
 
 
 def server(glm: FakeGLM, **settings: str) -> OpenAICompatibleProvider:
@@ -73,9 +55,9 @@ def test_reply_of_a_server(glm: FakeGLM) -> None:
 
     assert error is None
     assert (
-        replied(events).text,
-        replied(events).thinking,
-        replied(events).finish_reason,
+        added(events).text,
+        added(events).thinking,
+        added(events).finish_reason,
     ) == ("Hello world", "hm hm", "stop")
     assert [Usage, Finished] == [type(event) for event in events[-2:]]
     sent = glm.requests[0]
@@ -92,7 +74,7 @@ def test_reply_of_a_platform(glm: FakeGLM, kind: type[ZaiProvider]) -> None:
 
     events, error = ask(provider, Request((Message("user", "Hi"),), think=False, options={"temperature": 0.0}))
 
-    assert (error, replied(events).text) == (None, "Hello")
+    assert (error, added(events).text) == (None, "Hello")
     sent = glm.requests[0]
     assert sent.path == "/api/paas/v4/chat/completions"
     assert sent.json == {
@@ -137,7 +119,7 @@ def test_transcripts(glm: FakeGLM, name: str) -> None:
 
     events, error = ask(server(glm))
 
-    reply = replied(events)
+    reply = added(events)
     assert (expected["text"], expected["reasoning"]) == (reply.text, reply.thinking)
     if expected["text"] or expected["reasoning"] or not expected["error"]:
         assert (expected["finish_reason"], expected["warnings"]) == (reply.finish_reason, reply.warnings)
@@ -162,7 +144,7 @@ def test_error_before_text_is_tried_again(glm: FakeGLM) -> None:
 
     events, error = ask(server(glm))
 
-    assert (error, replied(events).text, glm.started) == (None, "Hello", 2)
+    assert (error, added(events).text, glm.started) == (None, "Hello", 2)
 
 
 def test_think_tags_by_provider(glm: FakeGLM) -> None:
@@ -172,8 +154,7 @@ def test_think_tags_by_provider(glm: FakeGLM) -> None:
     raw.think_tags = False
 
     assert [
-        (replied(ask(provider)[0]).thinking, replied(ask(provider)[0]).text)
-        for provider in (server(glm), zai(glm), raw)
+        (added(ask(provider)[0]).thinking, added(ask(provider)[0]).text) for provider in (server(glm), zai(glm), raw)
     ] == [("hm", "4"), ("", "<think>hm</think>4"), ("", "<think>hm</think>4")]
 
 
@@ -218,7 +199,7 @@ def test_warnings_of_the_request_arrive(glm: FakeGLM) -> None:
 
     events, _ = ask(zai(glm), Request((Message("user", "Hi"),), options={"temperature": 1.5}))
 
-    assert replied(events).warnings == ["temperature-above-1"]
+    assert added(events).warnings == ["temperature-above-1"]
 
 
 def test_refused_option_sends_nothing(glm: FakeGLM) -> None:
@@ -252,7 +233,7 @@ def test_broken_connection_keeps_the_text(glm: FakeGLM) -> None:
 
     events, error = ask(server(glm))
 
-    assert (replied(events).text, replied(events).finish_reason) == ("one two ", "error")
+    assert (added(events).text, added(events).finish_reason) == ("one two ", "error")
     assert isinstance(error, BrokenStreamError)
 
 
@@ -277,7 +258,7 @@ def test_no_done_and_no_hanging_up(glm: FakeGLM, monkeypatch: pytest.MonkeyPatch
 
     events, error = ask(server(glm))
 
-    assert (error, replied(events).finish_reason) == (None, "stop")
+    assert (error, added(events).finish_reason) == (None, "stop")
 
 
 # Models
