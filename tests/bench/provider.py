@@ -17,7 +17,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
 
 CASES = (
     ("openai", 500),
@@ -31,15 +32,27 @@ CASES = (
 QUICK = (("openai", 500), ("web", 500))
 
 
+@dataclass(frozen=True)
+class Server:
+    """The wire server, a process of its own."""
+
+    origin: str
+    output: IO[str]
+
+    def began(self) -> float:
+        """Give when the next paced stream of those not yet asked about began, on the monotonic clock."""
+        return float(self.output.readline())
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """Run the wire server for the length of a block; give its origin."""
+def server() -> Iterator[Server]:
+    """Run the wire server for the length of a block."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.bench.wires"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        yield Server(f"http://127.0.0.1:{process.stdout.readline().strip()}", process.stdout)
         process.stdin.close()
 
 
@@ -92,11 +105,11 @@ def main() -> None:
     names = ["limit", "seed", "ours", "ours_chat"]
     if importlib.util.find_spec("openai"):
         names.append("openai_sdk")
-    with server() as origin:
+    with server() as served:
         for wire, tokens in QUICK if given.quick else CASES:
             runs = max(3, given.runs // 2) if tokens >= 20_000 and wire == "web" else given.runs
             contestants = [name for name in names if wire == "openai" or name != "openai_sdk"]
-            compare(origin, wire, tokens, contestants, runs)
+            compare(served.origin, wire, tokens, contestants, runs)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 One token is two Han characters. Each event is one HTTP chunk, as real services send them.
 
     python -m tests.bench.wires        serves until its standard input ends; prints the port
+
+For each paced stream it prints when that began, on the clock that all processes share.
 """
 
 from __future__ import annotations
@@ -12,9 +14,38 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 
+PASSAGE = """注意力机制，一步一步地说：
+
+## 定义
+
+查询与每个键相乘，再按比例取出值；这就是**注意力**的核心。它让模型在生成每个词时，都能回看整段输入，
+而不必把所有内容压缩成一个固定长度的向量，详见 [文档](https://example.org/attention)。
+
+$$\\mathrm{softmax}\\left(\\frac{QK^T}{\\sqrt{d}}\\right)V$$
+
+1. 先计算相似度，复杂度是 $O(n^2)$；
+2. 再归一化，使权重之和为一；
+3. 最后加权求和，得到新的表示。
+
+| 名称 | 形状 | 含义 |
+| --- | --- | --- |
+| `Q` | n × d | 查询矩阵 |
+| `K` | m × d | 键矩阵 |
+
+```python
+def attention(q, k, v):
+    weights = softmax(q @ k.T / d ** 0.5)  # 每一行之和为一
+    return weights @ v
+```
+
+多头注意力把它重复许多次，每一次关注不同的方面；然后把结果拼接起来，经过线性变换输出。这样做的好处是
+并行度高，训练稳定，而且在长文本上表现良好。
+
+"""
+"""What a model writes: prose, a formula, a list, a table and code, about half of it Chinese."""
 TOKENS = ("智谱", "模型", "流式", "输出", "笔记", "单元", "数据", "科学", "学生", "老师", "，接", "着。")
 _BATCH_BYTES = 256 * 1024
 
@@ -24,11 +55,21 @@ def token(number: int) -> str:
     return TOKENS[number % len(TOKENS)]
 
 
+def passage(tokens: int) -> str:
+    """Give an answer in Markdown that is `tokens` long."""
+    return (PASSAGE * (2 * tokens // len(PASSAGE) + 1))[: 2 * tokens]
+
+
+def _passage_token(number: int) -> str:
+    at = 2 * number % len(PASSAGE)
+    return (PASSAGE + PASSAGE[:1])[at : at + 2]
+
+
 def _chunk(event: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(event), event)
 
 
-def openai_events(tokens: int) -> Iterator[bytes]:
+def openai_events(tokens: int, say: Callable[[int], str] = token) -> Iterator[bytes]:
     """Yield delta chunks as Z.ai and BigModel send them."""
     frame = {
         "id": "20261101120000abcdef",
@@ -39,7 +80,7 @@ def openai_events(tokens: int) -> Iterator[bytes]:
     }
     head, tail = (part.encode() for part in json.dumps(frame, separators=(",", ":")).split('"\\u0000"'))
     for number in range(tokens):
-        yield b"".join((b"data: ", head, json.dumps(token(number), ensure_ascii=False).encode(), tail, b"\n\n"))
+        yield b"".join((b"data: ", head, json.dumps(say(number), ensure_ascii=False).encode(), tail, b"\n\n"))
     frame["choices"] = [{"index": 0, "finish_reason": "stop", "delta": {"role": "assistant", "content": ""}}]
     frame["usage"] = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": tokens + 9}
     yield b"data: " + json.dumps(frame, separators=(",", ":")).encode() + b"\n\n"
@@ -70,12 +111,12 @@ def _web_frame() -> tuple[bytes, bytes]:
     return b"event: message\ndata: " + head, tail + b"\n\n"
 
 
-def web_events(tokens: int) -> Iterator[bytes]:
+def web_events(tokens: int, say: Callable[[int], str] = token) -> Iterator[bytes]:
     """Yield snapshot frames as chatglm.cn sent them: each repeats the whole text so far."""
     head, tail = _web_frame()
     text = bytearray()
     for number in range(tokens):
-        text += token(number).encode()
+        text += json.dumps(say(number), ensure_ascii=False)[1:-1].encode()
         yield b"".join((head, text, tail))
     yield b"".join((head, text, tail.replace(b'"status":"init"', b'"status":"finish"')))
 
@@ -87,13 +128,19 @@ def long_line(tokens: int) -> Iterator[bytes]:
     yield b"".join((head, text, tail.replace(b'"status":"init"', b'"status":"finish"')))
 
 
-STREAMS = {"openai": openai_events, "web": web_events, "long": long_line}
+STREAMS: dict[str, Callable[[int], Iterator[bytes]]] = {
+    "openai": openai_events,
+    "web": web_events,
+    "long": long_line,
+    "markdown": partial(openai_events, say=_passage_token),
+    "webmarkdown": partial(web_events, say=_passage_token),
+}
 
 
 @cache
 def _ready(kind: str, tokens: int) -> bytes | None:
     """Give the whole body where it is small enough to be kept."""
-    if kind == "web" and tokens > 5000:
+    if kind.startswith("web") and tokens > 5000:
         return None
     return b"".join(map(_chunk, STREAMS[kind](tokens))) + b"0\r\n\r\n"
 
@@ -119,6 +166,7 @@ def _answer(connection: socket.socket) -> None:
 def _send(connection: socket.socket, kind: str, tokens: int, pause: float) -> None:
     if pause:
         due = time.monotonic()
+        print(due, flush=True)
         for event in STREAMS[kind](tokens):
             connection.sendall(_chunk(event))
             due += pause
