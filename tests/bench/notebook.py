@@ -21,12 +21,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kernel.kernel_driver import Kernel
-
 from tests.bench.cells import CONTESTANTS, LOADS, cell, installed_peers
 from tests.bench.provider import Server, server
 from tests.bench.watching import Trace, watch
 from tests.bench.wires import passage
+from tests.kernel.kernel_driver import Kernel
 
 Figures = dict[str, dict[str, list[float]]]
 """By what is measured, then by contestant: one figure for each run."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import zmq
+
 from tests.kernel.kernel_driver import Kernel
 
 _DELIMITER = b"<IDS|MSG>"
