@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from ._messages import OptionValue
 
 
-USUAL = "default"
-"""The conversation of a line that names none."""
-
-
 class ArgumentError(ValueError):
     """The line cannot be read as options and a prompt; the message says why and what to write."""
 
@@ -101,12 +97,20 @@ class Command:
         values: What may follow it, for readers: `[name]`.
         help: What it does, in a few words.
         most: How many words may follow; with more of them the line is a prompt.
+        rest: What those words must look like, all together, where not every word will do.
     """
 
     name: str
     values: str
     help: str
-    most: int = 0
+    most: float = 0
+    rest: re.Pattern[str] | None = None
+
+    def fits(self, words: list[str]) -> bool:
+        """Tell whether a line's words, the first one included, are this command."""
+        if words[0] != self.name or len(words) - 1 > self.most:
+            return False
+        return self.rest is None or len(words) == 1 or self.rest.fullmatch(" ".join(words[1:])) is not None
 
 
 def _text(name: str) -> Callable[[Arguments, list[str]], None]:
@@ -213,7 +217,7 @@ def find_command(arguments: Arguments) -> tuple[Command, list[str]] | None:
     if arguments.literal or not words:
         return None
     for command in COMMANDS:
-        if command.name == words[0] and len(words) - 1 <= command.most:
+        if command.fits(words):
             return command, words[1:]
     return None
 

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._arguments import USUAL
 from ._chat import Chat, Choice, choose
 from ._config import Defaults
 from ._errors import ChatGLMError, Interrupted
 from ._events import Event, Part
+from ._history import Place
+from ._messages import OptionValue
 from ._reply import Reply
 from ._stop import StopButton, can_show_button
+from .providers import split_spec
 from .renderers import Renderer
 from .renderers.cell import CellRenderer
 from .renderers.plain import PlainRenderer, QuietRenderer
@@ -77,21 +79,20 @@ class Question:
             self.renderer.close(reply, error)
 
 
-def ask(magics: ChatGLMMagics, arguments: Arguments, *, alone: bool) -> Question:
+def ask(magics: ChatGLMMagics, arguments: Arguments, *, alone: bool, place: Place | None = None) -> Question:
     """Make a question of what a cell says and what is configured.
 
     Args:
         magics: The settings and the conversations.
         arguments: What the cell says.
         alone: Whether the cell awaits this question and holds nothing else.
+        place: Where the exchange goes in the conversation; None for its end.
 
     Raises:
         ConfigError: Nobody can be asked so; see `choose`.
     """
     choice, guessed = _choose(magics, arguments)
     chat = _conversation(magics, arguments, choice)
-    configured = {"temperature": magics.temperature, "max_tokens": magics.max_tokens}
-    options = {**configured, **chat.options, **arguments.options}
     reply = Reply()
 
     def open_events(notify: Callable[[str], None]) -> AsyncGenerator[Event]:
@@ -100,11 +101,12 @@ def ask(magics: ChatGLMMagics, arguments: Arguments, *, alone: bool) -> Question
             reply=reply,
             choice=choice,
             remember=arguments.history,
+            place=place,
             system=arguments.system if arguments.system is not None else chat.system or magics.system,
             think=arguments.think,
             timeout=arguments.timeout or chat.timeout or magics.timeout or None,
             notify=notify,
-            **options,
+            **(_configured_options(magics) | chat.options | arguments.options),
         )
 
     notice = choice.why if magics.say_once(choice.why) else ""
@@ -124,15 +126,15 @@ def _choose(magics: ChatGLMMagics, arguments: Arguments) -> tuple[Choice, bool]:
     """Find out who answers: by an option, else as configured, else by the environment, else by a guess."""
     named = "" if magics.provider == "auto" else magics.provider
     configured = Defaults(provider=named, model=magics.model, base_url=magics.base_url)
-    # A server that was configured belongs to the provider it was configured for.
-    base_url = arguments.base_url or (magics.base_url if named and not arguments.model else "")
-    provider = named if base_url and not arguments.base_url else "auto"
+    base_url, provider = arguments.base_url, "auto"
+    if not base_url and magics.base_url and named and split_spec(arguments.model)[0] in {"", named}:
+        base_url, provider = magics.base_url, named  # a server belongs to the provider it was configured for
     choice = choose(provider, arguments.model, base_url=base_url, configured=configured)
     return choice, configured.over(Defaults.from_environment()) == Defaults()
 
 
 def _conversation(magics: ChatGLMMagics, arguments: Arguments, choice: Choice) -> Chat:
-    name = arguments.conversation or USUAL
+    name = arguments.conversation or magics.current
     chat = magics.chats.get(name)
     if chat is None:
         chat = magics.chats[name] = Chat(choice.provider, model=choice.model, name=name)
@@ -141,6 +143,10 @@ def _conversation(magics: ChatGLMMagics, arguments: Arguments, choice: Choice) -
     if magics.history_tokens is not None:
         chat.history_tokens = magics.history_tokens
     return chat
+
+
+def _configured_options(magics: ChatGLMMagics) -> dict[str, OptionValue | None]:
+    return {"temperature": magics.temperature, "max_tokens": magics.max_tokens}
 
 
 def _label(choice: Choice) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from ._config import KEY_NAMES, Defaults, find_key
 from ._errors import ChatGLMError, ConfigError, MissingKeyError
 from ._events import Event
+from ._history import Place, exchange, last_exchanges, last_question
 from ._messages import Message, OptionValue, Request, check_options
 from ._reply import Reply
 from ._turns import Turns
@@ -18,8 +19,6 @@ from ._urls import check_key_travel, is_loopback
 from .providers import PROVIDERS, Provider, Settings, make_provider, split_spec
 
 _PLATFORMS = ("zai", "bigmodel")
-_BYTES_PER_TOKEN = 3
-"""UTF-8 bytes per token, on the safe side for English (about 4) and Chinese (3 a character, 1–2 characters a token)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +176,17 @@ class Chat:
         self.history_tokens = history_tokens
         self.name = name
         self.messages: list[Message] = []
+        self._asked_by: dict[str, Message] = {}
         self._turns = Turns()
 
-    async def stream(
+    async def stream(  # noqa: PLR0913 - one keyword for each thing that a question may change
         self,
         prompt: str,
         *,
         reply: Reply | None = None,
         choice: Choice | None = None,
         remember: bool = True,
+        place: Place | None = None,
         system: str | None = None,
         think: bool | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - seconds between events, not of the whole
@@ -202,6 +203,8 @@ class Chat:
             reply: Where the events are added up; what the caller keeps of a reply that fails.
             choice: Another provider and model for this question only.
             remember: False for a question that neither sees nor enters the conversation.
+            place: Where the exchange goes, if not to the conversation's end. It is asked with what was
+                said before that place, and replaces what stands there once a word of the reply is in.
             system: Another system prompt for this question only.
             think: As in `Chat`, for this question only.
             timeout: As in `Chat`, for this question only.
@@ -226,8 +229,9 @@ class Chat:
 
         async with self._turns.turn(waiting) if remember else nullcontext():
             question = Message("user", prompt)
+            before = self._before(place) if remember else []
             request = Request(
-                messages=self._messages_for(asked.provider, question, system, remember=remember, reply=reply),
+                messages=self._messages_for(asked.provider, before, question, system, reply=reply),
                 model=asked.model,
                 options=parameters,
                 think=self.think if think is None else think,
@@ -249,7 +253,7 @@ class Chat:
             finally:
                 reply.end("error")
                 if remember and reply.text:  # an empty answer would leave the history malformed
-                    self.messages += [question, reply.message()]
+                    self._enter(question, reply.message(), place)
 
     async def send(self, prompt: str, *, reply: Reply | None = None, **how: Any) -> Reply:  # noqa: ANN401 - passed on
         """Ask, wait for the end, and give the reply.
@@ -271,37 +275,56 @@ class Chat:
     def reset(self) -> None:
         """Forget what has been said."""
         self.messages = []
+        self._asked_by.clear()
+
+    def undo(self) -> str | None:
+        """Take the last exchange back; give its question, or None where nothing was asked."""
+        question = last_question(self.messages)
+        found = exchange(self.messages, question)
+        if question is None or found is None:
+            return None
+        del self.messages[found]
+        return question.content
+
+    def _before(self, place: Place | None) -> list[Message]:
+        """Give what was said before a place."""
+        found = exchange(self.messages, self._replaced(place))
+        return self.messages if found is None else self.messages[: found.start]
+
+    def _replaced(self, place: Place | None) -> Message | None:
+        """Give the question that makes way for the one at a place."""
+        if place is None:
+            return None
+        return place.instead_of or self._asked_by.get(place.cell)
+
+    def _enter(self, question: Message, answer: Message, place: Place | None) -> None:
+        """Put an exchange in its place, so that the history stays well-formed: questions and answers take turns."""
+        if place is not None and place.goes_on and self.messages and self.messages[-1].role == "assistant":
+            first = self.messages[-1]
+            self.messages[-1] = Message("assistant", first.content + answer.content, first.thinking + answer.thinking)
+            return
+        replaced = self._replaced(place)
+        found = exchange(self.messages, replaced)
+        if found is None:
+            self.messages += [question, answer]
+        else:
+            self.messages[found] = [question, answer]
+            for cell, asked in self._asked_by.items():
+                if asked is replaced:
+                    self._asked_by[cell] = question
+        if place is not None and place.cell:
+            self._asked_by[place.cell] = question
 
     def _messages_for(
-        self, provider: Provider, question: Message, system: str | None, *, remember: bool, reply: Reply
+        self, provider: Provider, history: list[Message], question: Message, system: str | None, *, reply: Reply
     ) -> tuple[Message, ...]:
         """Give what is sent: the system prompt, as much history as fits, the question."""
         prompt = self.system if system is None else system
         first = (Message("system", prompt),) if prompt else ()
-        history = self.messages if remember else []
         limit = self.history_tokens or getattr(provider, "history_tokens", None)
         if limit is not None:
-            kept = _last_exchanges(history, limit)
+            kept = last_exchanges(history, limit)
             if len(kept) < len(history):
                 reply.warnings.append("history-trimmed")
             history = kept
         return (*first, *history, question)
-
-
-def _last_exchanges(messages: list[Message], limit: int) -> list[Message]:
-    """Give the newest whole exchanges that fit into about `limit` tokens."""
-    kept: list[Message] = []
-    exchange: list[Message] = []
-    for message in reversed(messages):
-        exchange.insert(0, message)
-        if message.role == "user":
-            if estimate_tokens([*exchange, *kept]) > limit:
-                break
-            kept = exchange + kept
-            exchange = []
-    return kept
-
-
-def estimate_tokens(messages: list[Message]) -> int:
-    """Estimate how many tokens messages are, on the safe side."""
-    return sum(len(message.content.encode()) // _BYTES_PER_TOKEN + 4 for message in messages)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _PATIENCE = 1.0
 """Seconds that what still runs may take to end when the thread does."""
@@ -29,6 +33,21 @@ def main_loop() -> asyncio.AbstractEventLoop | None:
     return _main
 
 
+async def wait_here(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Wait in a cell that awaits: kernels hand an interrupt to it as a cancellation.
+
+    Raises:
+        KeyboardInterrupt: This was cancelled.
+    """
+    try:
+        return await coroutine
+    except asyncio.CancelledError:
+        # The cell goes on to report this: it has not been cancelled itself.
+        if (current := asyncio.current_task()) is not None:
+            current.uncancel()
+        raise KeyboardInterrupt from None
+
+
 class LoopThread:
     """A loop in a daemon thread of its own; started at first use, one for all."""
 
@@ -51,6 +70,14 @@ class LoopThread:
                 self._thread = threading.Thread(target=_run, args=(self._loop,), name="chatglm-io", daemon=True)
                 self._thread.start()
             return self._loop
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in that thread and wait for its end in this one; an interrupt cancels it."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop())
+        try:
+            return future.result()
+        finally:
+            future.cancel()
 
     def close(self) -> None:
         """End the thread, if there is one; the next use starts another."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -15,7 +16,8 @@ from traitlets import Bool, Enum, Float, Integer, Unicode, observe
 
 from . import _cells
 from ._errors import ChatGLMError
-from ._loops import io_thread, remember_main_loop
+from ._loops import io_thread, remember_main_loop, wait_here
+from ._outcomes import Ask, Outcome, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from ._arguments import Arguments
     from ._chat import Chat
+    from ._commands import Commands
     from ._reply import Reply
 
 
@@ -40,6 +43,7 @@ class ChatGLMMagics(Magics):
 
     Attributes:
         chats: The conversations of this kernel, by name.
+        current: The name of the conversation that a line without `-c` is asked in.
     """
 
     provider = Unicode("auto", help="Who answers: auto, local, zai, bigmodel, openai or chatglm.").tag(config=True)
@@ -71,79 +75,82 @@ class ChatGLMMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.chats: dict[str, Chat] = {}
+        self.current = "default"
         self._shown: list[Reply] = []
         self._said: set[str] = set()
         super().__init__(shell)
 
     @no_var_expand
     @line_cell_magic
-    def chatglm(self, line: str, cell: str | None = None) -> Reply | None:
+    def chatglm(self, line: str, cell: str | None = None) -> object:
         """Ask a model; its reply streams into the cell. `%chatglm help` is the manual."""
-        arguments = self._read(line, cell)
-        if self._is_served(arguments, is_line=cell is None):
-            return None
+        outcome = self._read(line, cell)
+        if not isinstance(outcome, Ask):
+            outcome = outcome if isinstance(outcome, Value) else io_thread.wait_for(outcome.run())
+            if isinstance(outcome, Value):
+                return outcome.value
         from ._ask import ask
         from ._loop import in_call
 
-        question = ask(self, arguments, alone=False)
-        with self._kept(question.reply, arguments), question.on_stage():
+        question = ask(self, outcome.arguments, alone=False, place=outcome.place)
+        with self._kept(question.reply, outcome.arguments), question.on_stage():
             in_call(question.open, question.renderer, question.reply, nested=self.nested == "nest", note=self._say)
-        return question.reply
+        return self._followed(question.reply, outcome)
 
     chatglm.getdoc = _manual  # type: ignore[union-attr]  # IPython asks for help so
 
     @no_var_expand
     @line_cell_magic
-    async def chatglm_async(self, line: str, cell: str | None = None) -> Reply | None:
+    async def chatglm_async(self, line: str, cell: str | None = None) -> object:
         """Do what %chatglm does, awaited. Cells call it by themselves; write %chatglm."""
-        arguments = self._read(line, cell)
-        if self._is_served(arguments, is_line=cell is None):
-            return None
+        outcome = self._read(line, cell)
+        if not isinstance(outcome, Ask):
+            outcome = outcome if isinstance(outcome, Value) else await wait_here(outcome.run())
+            if isinstance(outcome, Value):
+                return outcome.value
         from ._ask import ask
         from ._loop import in_this_loop
 
-        question = ask(self, arguments, alone=_cells.is_alone())
-        with self._kept(question.reply, arguments), question.on_stage():
+        question = ask(self, outcome.arguments, alone=_cells.is_alone(), place=outcome.place)
+        with self._kept(question.reply, outcome.arguments), question.on_stage():
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
-        return question.reply
+        return self._followed(question.reply, outcome)
 
-    def _read(self, line: str, cell: str | None) -> Arguments:
-        from ._arguments import ArgumentError, parse
+    def _read(self, line: str, cell: str | None) -> Outcome:
+        """Find out what is to be done, and do at once what needs no waiting."""
+        from ._arguments import ArgumentError, Arguments, find_command, parse, short_help
 
         try:
-            return parse(line, cell)
+            arguments = parse(line, cell)
         except ArgumentError as error:
             # IPython shows its own class in one line, and no class derived from it.
             raise UsageError(str(error)) from None
-
-    def _is_served(self, arguments: Arguments, *, is_line: bool) -> bool:
-        """Do what needs no reply: a command, an empty line. Tell whether that was all."""
-        from . import _arguments
-
-        found = _arguments.find_command(arguments) if is_line else None
+        found = find_command(arguments) if cell is None else None
         if found is not None:
-            command, words = found
-            getattr(self, f"_do_{command.name}")(*words)
-            return True
+            return self.commands.run(*found, arguments)
         if arguments.prompt.strip():
-            return False
-        if is_line and arguments == _arguments.Arguments():
-            self._print(_arguments.short_help())
-            return True
+            return Ask(arguments)
+        if cell is None and arguments == Arguments():
+            sys.stdout.write(f"{short_help()}\n")
+            return Value()
         if arguments.new:
-            if (chat := self.chats.get(arguments.conversation or _arguments.USUAL)) is not None:
+            if (chat := self.chats.get(arguments.conversation or self.current)) is not None:
                 chat.reset()
-            return True
+            return Value()
         msg = "There is nothing to ask: the prompt is empty. %chatglm? is the manual."
         raise UsageError(msg)
 
-    def _do_help(self) -> None:
-        self._print(_manual())
+    @cached_property
+    def commands(self) -> Commands:
+        """What the reserved first words of a line do."""
+        from ._commands import Commands
 
-    def _do_version(self) -> None:
-        from ._version import __version__
+        return Commands(self)
 
-        self._print(f"chatglm_magic {__version__}")
+    def _followed(self, reply: Reply, asked: Ask) -> Reply:
+        if asked.then is not None:
+            asked.then(reply)
+        return reply
 
     @contextmanager
     def _kept(self, reply: Reply, arguments: Arguments) -> Generator[None]:
@@ -159,9 +166,6 @@ class ChatGLMMagics(Magics):
     @observe("short_errors")
     def _shorten_errors(self, change: dict[str, Any]) -> None:
         ChatGLMError.short = change["new"]
-
-    def _print(self, text: str) -> None:
-        sys.stdout.write(f"{text}\n")
 
     def say_once(self, text: str) -> bool:
         """Tell whether something is still to be said; it counts as said from now on."""

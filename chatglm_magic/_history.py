@@ -1,0 +1,61 @@
+"""What has been said, as messages: exchanges found, cut to size and put in their place; no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ._messages import Message
+
+_BYTES_PER_TOKEN = 3
+"""UTF-8 bytes per token, on the safe side for English (about 4) and Chinese (3 a character, 1–2 characters a token)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an exchange goes in a conversation, if not to its end.
+
+    Attributes:
+        cell: Who asks. A question that the same cell asks again takes the place of its former one,
+            and what followed that stays.
+        instead_of: The question whose exchange this one replaces, as it stands in `Chat.messages`.
+        goes_on: Whether the answer continues the conversation's last one: it is appended to that, and
+            the prompt does not enter the conversation.
+    """
+
+    cell: str = ""
+    instead_of: Message | None = None
+    goes_on: bool = False
+
+
+def exchange(messages: list[Message], question: Message | None) -> slice | None:
+    """Find a question's exchange: the question itself, the very object, and all up to the next question."""
+    for start, message in enumerate(messages):
+        if message is question:
+            end = start + 1
+            while end < len(messages) and messages[end].role != "user":
+                end += 1
+            return slice(start, end)
+    return None
+
+
+def last_question(messages: list[Message]) -> Message | None:
+    """Give the newest question; None where nothing was asked."""
+    return next((message for message in reversed(messages) if message.role == "user"), None)
+
+
+def last_exchanges(messages: list[Message], limit: int) -> list[Message]:
+    """Give the newest whole exchanges that fit into about `limit` tokens."""
+    tokens = 0
+    start = len(messages)
+    for place in reversed(range(len(messages))):
+        tokens += estimate_tokens(messages[place : place + 1])
+        if tokens > limit:
+            break
+        if messages[place].role == "user":
+            start = place
+    return messages[start:]
+
+
+def estimate_tokens(messages: list[Message]) -> int:
+    """Estimate how many tokens messages are, on the safe side."""
+    return sum(len(message.content.encode(errors="replace")) // _BYTES_PER_TOKEN + 4 for message in messages)
