@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ._messages import OptionValue
 
 
+FORMATS = ("md", "text", "code", "json")
+"""How a reply may be shown."""
+
+
 class ArgumentError(ValueError):
     """The line cannot be read as options and a prompt; the message says why and what to write."""
 
@@ -47,6 +51,12 @@ class Arguments:
         quiet: Whether nothing is shown.
         hide_thinking: Whether thinking is not shown.
         usage: Whether tokens and seconds are shown.
+        format: How the reply is shown: one of `FORMATS`.
+        insert: Where the reply's code goes: `below`, `replace`, or empty for nowhere.
+        err: Whether the last error is sent along.
+        cells: Numbers of the cells that are sent along.
+        variables: Paths of the variables that are sent along.
+        dry_run: Whether what would be sent is shown, and nothing sent.
     """
 
     prompt: str = ""
@@ -64,6 +74,12 @@ class Arguments:
     quiet: bool = False
     hide_thinking: bool = False
     usage: bool = False
+    format: str = "md"
+    insert: str = ""
+    err: bool = False
+    cells: tuple[int, ...] = ()
+    variables: tuple[str, ...] = ()
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +91,14 @@ class Option:
         values: What the values are called, in order; none for a switch.
         help: What it does, in a few words.
         store: Puts the values into the arguments; raises `ArgumentError` or `ConfigError`.
+        choices: Of an option whose value may be left out, the words that are one; the first is meant without.
     """
 
     names: tuple[str, ...]
     values: tuple[str, ...]
     help: str
     store: Callable[[Arguments, list[str]], None]
+    choices: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
@@ -155,6 +173,40 @@ def _store_timeout(arguments: Arguments, values: list[str]) -> None:
     arguments.timeout = seconds
 
 
+def _store_format(arguments: Arguments, values: list[str]) -> None:
+    if values[0] not in FORMATS:
+        msg = f"--format takes one of {', '.join(FORMATS)}, not {values[0]!r}."
+        raise ArgumentError(msg)
+    arguments.format = values[0]
+
+
+def _store_insert(arguments: Arguments, values: list[str]) -> None:
+    if values[0] not in _PLACES:
+        msg = f"--insert takes {' or '.join(_PLACES)}, not {values[0]!r}."
+        raise ArgumentError(msg)
+    arguments.insert = values[0]
+
+
+def _store_cells(arguments: Arguments, values: list[str]) -> None:
+    numbers: list[int] = []
+    for piece in values[0].split(","):
+        found = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", piece)
+        first = int(found[1]) if found else 0
+        last = int(found[2] or first) if found else 0
+        if not 0 < first <= last < first + _MOST_CELLS:
+            msg = f"--cells takes numbers of cells, as in 3,5-7, not {values[0]!r}."
+            raise ArgumentError(msg)
+        numbers += range(first, last + 1)
+    arguments.cells += tuple(numbers)
+
+
+def _store_variables(arguments: Arguments, values: list[str]) -> None:
+    arguments.variables += tuple(name for name in values[0].split(",") if name)
+
+
+_MOST_CELLS = 100
+_PLACES = ("below", "replace")
+
 TABLE: tuple[Option, ...] = (
     Option(("-m", "--model"), ("M",), "model, or provider:model (zai:glm-4.7-flash, local)", _text("model")),
     Option(("--base-url",), ("URL",), "an OpenAI-compatible server", _text("base_url")),
@@ -166,6 +218,18 @@ TABLE: tuple[Option, ...] = (
     Option(("-c", "--conversation"), ("NAME",), "ask in this conversation", _text("conversation")),
     Option(("--new",), (), "start the conversation over", _switch("new")),
     Option(("--no-history",), (), "neither see nor enter the conversation", _switch("history", to=False)),
+    Option(("-f", "--format"), ("FORMAT",), f"how the reply is shown: {', '.join(FORMATS)}", _store_format),
+    Option(
+        ("--insert",),
+        ("[below|replace]",),
+        "put the reply's code into a cell, never run: below (usual), or in place of this one",
+        _store_insert,
+        _PLACES,
+    ),
+    Option(("--err",), (), "send the last error along: its cell and its traceback", _switch("err")),
+    Option(("--cells",), ("N,N-N",), "send cells along, and their values: 3,5-7", _store_cells),
+    Option(("--vars",), ("NAME,NAME",), "send variables along, described", _store_variables),
+    Option(("--dry-run",), (), "show what would be sent, and to whom; send nothing", _switch("dry_run")),
     Option(("--out",), ("VAR",), "put the reply into a variable, also one that was stopped or failed", _store_out),
     Option(("--timeout",), ("S",), "seconds without an event before the reply is given up", _store_timeout),
     Option(("-q", "--quiet"), (), "show nothing", _switch("quiet")),
@@ -292,8 +356,8 @@ def _take_options(line: str, arguments: Arguments) -> str:
             if not option.values:
                 msg = f"{name} takes no value, so there is no {word!r}."
                 raise ArgumentError(msg)
-        values = []
-        for number in range(len(option.values)):
+        values = _left_out(line, place, option, joined=bool(attached))
+        for number in range(len(values), len(option.values)):
             joined = bool(attached) and number == 0
             value, place = _take_value(line, place, option, name, joined=joined)
             values.append(value)
@@ -301,6 +365,13 @@ def _take_options(line: str, arguments: Arguments) -> str:
             option.store(arguments, values)
         except ConfigError as error:
             raise ArgumentError(str(error)) from None
+
+
+def _left_out(line: str, place: int, option: Option, *, joined: bool) -> list[str]:
+    """Give the value that is meant where an option's value may be left out and is."""
+    if not option.choices or joined or _word(line, _end(_BLANKS, line, place)) in option.choices:
+        return []
+    return [option.choices[0]]
 
 
 def _take_value(line: str, place: int, option: Option, name: str, *, joined: bool) -> tuple[str, int]:

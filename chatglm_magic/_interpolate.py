@@ -35,13 +35,20 @@ class Interpolated:
     missed: tuple[str, ...] = ()
 
 
-def interpolate(prompt: str, names: Mapping[str, object], describe: Callable[[object], str]) -> Interpolated:
+def interpolate(
+    prompt: str,
+    names: Mapping[str, object],
+    describe: Callable[[object], str],
+    place: Callable[[str, str, re.Match[str]], str] | None = None,
+) -> Interpolated:
     """Put values in place of `{names}`, in one pass.
 
     Args:
         prompt: As the user wrote it.
         names: The user's namespace.
         describe: Turns a value into the text a model reads.
+        place: Fits that text into the prompt; takes the path, the text, and where in the prompt it goes.
+            None to put it there as it is.
     """
     used: dict[str, None] = {}
     missed: dict[str, None] = {}
@@ -53,27 +60,28 @@ def interpolate(prompt: str, names: Mapping[str, object], describe: Callable[[ob
             return "{" + match["literal"] + "}"
         path = match["path"]
         try:
-            text = describe(_resolve(path, names))
+            text = describe(resolve(path, names))
         except KeyboardInterrupt:
             raise
         except BaseException:  # noqa: BLE001 - a property may raise anything, even SystemExit
             missed[path] = None
             return match[0]
         used[path] = None
-        return text
+        return text if place is None else place(path, text, match)
 
     return Interpolated(_TOKEN.sub(replace, prompt), tuple(used), tuple(missed))
 
 
-def _resolve(path: str, names: Mapping[str, object]) -> object:
+def resolve(path: str, names: Mapping[str, object]) -> object:
     """Follow a path from the user's namespace.
 
     Raises:
-        KeyError: There is no such name, or a step leads into private parts.
+        KeyError: There is no such name, it is no path at all, or a step leads into private parts.
         Exception: Whatever a property or an index of the user's own raises.
     """
     root = re.match(r"\w+", path)
-    assert root is not None  # noqa: S101 - the grammar begins with a name
+    if root is None or not re.fullmatch(_PATH, path):
+        raise KeyError(path)
     value = names[root[0]]
     for step in _STEPS.findall(path, root.end()):
         if step.startswith("."):

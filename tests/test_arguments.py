@@ -40,6 +40,12 @@ HEADS = [
     ("--no-history ", {"history": False}),
     ("--out 答案 --timeout 2.5 ", {"out": "答案", "timeout": 2.5}),
     ("-q\t-R   -u ", {"quiet": True, "hide_thinking": True, "usage": True}),
+    ("-f json --dry-run --err ", {"format": "json", "dry_run": True, "err": True}),
+    ("--cells 3,5-7 --cells 9 --vars a,b.c ", {"cells": (3, 5, 6, 7, 9), "variables": ("a", "b.c")}),
+    ("--insert ", {"insert": "below"}),
+    ("--insert -q ", {"insert": "below", "quiet": True}),
+    ("--insert=replace ", {"insert": "replace"}),
+    ("--insert\treplace ", {"insert": "replace"}),
     ("-m a\u3000-m b ", {"model": "b"}),
     ("-m “x” ", {"model": "“x”"}),
 ]
@@ -115,6 +121,12 @@ def test_text_after_the_options_of_a_cell_is_the_prompts_first_line():
         ("--timeout soon hi", "seconds, a number above 0, not 'soon'"),
         ("--timeout 0 hi", "a number above 0"),
         ("--timeout inf hi", "a number above 0"),
+        ("-f html hi", "one of md, text, code, json, not 'html'"),
+        ("--insert=above hi", "below or replace, not 'above'"),
+        ("--cells 3, hi", "as in 3,5-7, not '3,'"),
+        ("--cells 7-5 hi", "as in 3,5-7"),
+        ("--cells 0 hi", "as in 3,5-7"),
+        ("--cells 1-999999 hi", "as in 3,5-7"),
         ("-o warmth 1 hi", "Valid ones: temperature"),
         ("-o temperature 9 hi", "a number from 0 to 2"),
     ],
@@ -169,5 +181,6 @@ def test_the_manual_names_every_option_and_command():
     assert "%chatglm?" in short_help()
     for option in TABLE:
         for name in option.names:
-            words = {"K": "top_k", "V": "1", "S": "1", "VAR": "v"}
+            words = {"K": "top_k", "V": "1", "S": "1", "VAR": "v", "FORMAT": "md", "N,N-N": "1,2-3"}
+            words["[below|replace]"] = "below"
             parse(" ".join([name, *(words.get(value, "x") for value in option.values), "hi"]))
