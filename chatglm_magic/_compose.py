@@ -6,53 +6,88 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ._links import link, literal
-from ._safe import safe
+from ._safe import fenced, safe
 
 if TYPE_CHECKING:
-    from ._events import Part
+    from collections.abc import Iterable
+
+    from ._events import Part, Source
     from ._reply import Reply
 
 _ENDINGS = {
     "interrupted": "[stopped]",
-    "length": "[cut off: the limit of tokens was reached]",
+    "length": "[cut off: max_tokens reached]",
     "content_filter": "[cut by moderation]",
     "error": "[broken off]",
 }
+_CONTEXT_FULL = "model_context_window_exceeded"
 _SENTENCES = {
     "history-trimmed": "Earlier parts of the conversation were left out: they no longer fit.",
     "reasoning-only": "The model only thought, and gave no answer.",
 }
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def compose(reply: Reply, *, show_thinking: bool = True) -> str:
     """Write a reply as Markdown that is safe to show.
 
     Thinking is folded away before the answer, unless it is all there is; then comes the answer with code,
-    output, images (as links) and sources where they arrived, and one line on how it ended if not well.
+    output and images (as links) where they arrived, then sources, and one line on how it ended if not well.
 
     Args:
         reply: The reply, at any stage.
         show_thinking: Whether thinking is shown where there is an answer too.
     """
     only_thought = not reply.text.strip()
-    blocks = []
+    blocks: list[str] = []
+    sources: list[Source] = []
+    thinking = reply.thinking if only_thought or show_thinking else ""
     for part in reply.parts:
-        if part.kind != "thinking":
-            blocks.append(_block(part))
-        elif only_thought or show_thinking:
-            blocks.append(thinking_block(part.content, reply.thinking_seconds, is_open=only_thought))
-    blocks += [f"*{sentence}*" for name, sentence in _SENTENCES.items() if name in reply.warnings]
+        if part.kind == "thinking":
+            blocks.append(thinking_block(thinking, reply.thinking_seconds, is_open=only_thought))
+            thinking = ""
+        elif part.kind == "search":
+            sources += part.sources
+        else:
+            blocks.append(block(part))
+    blocks += [_source_list(sources), *(f"*{sentence}*" for sentence in _sentences(reply))]
     if words := ending(reply):
         blocks.append(f"*{literal(words)}*")
-    return "\n\n".join(block for block in blocks if block)
+    return "\n\n".join(written for written in blocks if written)
 
 
 def thinking_block(text: str, seconds: float, *, is_open: bool = False) -> str:
-    """Write what a model thought, folded away unless it is all there is."""
+    """Write what a model thought, folded away unless it is all there is.
+
+    The blank lines make the inside Markdown for every parser; `safe` lets no tag through that could end it.
+    """
     if not text.strip():
         return ""
     state = " open" if is_open else ""
     return f"<details{state}><summary>Thought for {seconds:.1f} s</summary>\n\n{safe(text.strip())}\n\n</details>"
+
+
+def block(part: Part) -> str:  # noqa: PLR0911 - one for each kind of part
+    """Write one part other than thinking."""
+    match part.kind:
+        case "text":
+            return safe(part.content)
+        case "code":
+            return fenced("python", part.content)
+        case "execution_output":
+            return fenced("text", part.content.strip("\n"))
+        case "image":
+            return "\n".join(f"- {link('image', url)}" for url in part.urls)
+        case "search":
+            return f"*{len(part.sources)} pages found*"
+        case "tool_call":
+            return f"*calls {literal(part.name)}*\n\n{fenced('json', part.arguments)}"
+        case "server_tool":
+            return f"*{_line(part.name)}* {_line(part.arguments)}"
+        case "notice":
+            return f"*{_line(part.content)}*" if part.content.strip() else ""
+        case _:
+            return ""
 
 
 def bundle(
@@ -61,7 +96,7 @@ def bundle(
     """Give the data and metadata of the output that a finished reply is saved as."""
     markdown = compose(reply, show_thinking=show_thinking)
     if show_usage:
-        markdown += f"\n\n*{literal(usage_line(reply))}*"
+        markdown = "\n\n".join((markdown, f"*{literal(usage_line(reply))}*"))
     usage = reply.usage
     told = {
         "status": reply.finish_reason,
@@ -75,43 +110,47 @@ def bundle(
         },
         "seconds": round(reply.elapsed, 2),
     }
-    return {"text/markdown": markdown, "text/plain": reply.text}, {"chatglm_magic": told}
+    return {"text/markdown": markdown, "text/plain": _plain(reply)}, {"chatglm_magic": told}
 
 
 def usage_line(reply: Reply) -> str:
     """Tell model, tokens and seconds in one line."""
     usage = reply.usage
     tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "tokens unknown"
-    return f"{reply.model} · {tokens} · {reply.elapsed:.1f} s"
+    return " · ".join(word for word in (reply.model, tokens, f"{reply.elapsed:.1f} s") if word)
 
 
 def ending(reply: Reply) -> str:
     """Tell how a reply ended; empty for one that ended well."""
+    if reply.raw_finish == _CONTEXT_FULL:
+        return "[cut off: the model's context is full]"
     return _ENDINGS.get(reply.finish_reason or "", "")
 
 
-def _block(part: Part) -> str:  # noqa: PLR0911 - one for each kind of part
-    """Write one part other than thinking."""
-    match part.kind:
-        case "text":
-            return safe(part.content)
-        case "code":
-            return _fenced(part.content, "python")
-        case "execution_output":
-            return _fenced(part.content.strip("\n"), "text")
-        case "image":
-            return "\n".join(f"- {link('image', url)}" for url in part.urls)
-        case "search":
-            return "\n".join(f"- {link(source.title or source.url, source.url)}" for source in part.sources)
-        case "tool_call" | "server_tool":
-            return f"*{literal(part.name)}* {literal(part.arguments)}"
-        case "notice":
-            return f"*{literal(part.content)}*"
-        case _:
-            return ""
+def visible(text: str) -> str:
+    """Make control characters harmless: a model's text must not drive a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
-def _fenced(code: str, language: str) -> str:
-    """Put code into a fence longer than any run of backticks in it."""
-    run = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", code)), default=0))
-    return safe(f"{run}{language}\n{code}\n{run}")
+def _plain(reply: Reply) -> str:
+    """Give the answer alone; the thinking where there is none; how it ended if not well."""
+    text = reply.text if reply.text.strip() else reply.thinking
+    words = ending(reply)
+    return visible(f"{text.rstrip()}\n\n{words}".lstrip("\n") if words else text)
+
+
+def _sentences(reply: Reply) -> list[str]:
+    names = list(reply.warnings)
+    if reply.finish_reason == "stop" and reply.thinking.strip() and not reply.text.strip():
+        names.append("reasoning-only")
+    return [_SENTENCES[name] for name in dict.fromkeys(names) if name in _SENTENCES]
+
+
+def _source_list(sources: Iterable[Source]) -> str:
+    unique = {source.url: source for source in sources}
+    links = (f"{n}. {link(source.title or source.url, source.url)}" for n, source in enumerate(unique.values(), 1))
+    return "\n".join(links)
+
+
+def _line(text: str) -> str:
+    return literal(" ".join(text.split()))

@@ -56,6 +56,13 @@ def safe(text: str) -> str:
     return _Writer(text.split("\n")).write()
 
 
+def fenced(language: str, code: str) -> str:
+    """Write a fence in column 0, with a run of backticks that does not stand in its code."""
+    longest = max((len(run) for run in re.findall("`+", code)), default=0)
+    run = "`" * max(3, longest + 1)
+    return f"{run}{language}\n{code}\n{run}"
+
+
 class _Writer:
     """Writes the blocks of one text."""
 
@@ -133,11 +140,9 @@ class _Writer:
             self._out.append(f"{head}<pre><code{kind}>{literal(code)}</code></pre>")
 
     def _plain_fence(self, language: str, code: list[str]) -> None:
-        """Write a fence in column 0, with a run that does not stand in its code."""
+        """Write a fence in column 0."""
         self._blank()
-        longest = max((len(run) for run in re.findall("`+", "\n".join(code))), default=0)
-        run = "`" * max(3, longest + 1)
-        self._out += [run + language, *code, run]
+        self._out += fenced(language, "\n".join(code)).split("\n") if code else [f"```{language}", "```"]
 
     def _blank(self) -> None:
         """End the paragraph before."""

@@ -1,35 +1,50 @@
-"""A notebook cell: settled blocks stay, only the tail is updated.
+"""A notebook cell: finished blocks stay, only the tail is updated.
 
-What is sent grows linearly with the reply: a block of Markdown that is final is never sent again. The
-tail is repainted up to 20 times a second while it is short, 10 times when it is long (a render costs
-a front end about 5 ms per 1,000 characters). JupyterLab folds a cell's outputs beyond 50, so blocks
-grow with the reply. At the end all blocks give way to one output, the one that is saved.
+What is sent grows linearly with the reply: a block of Markdown that is final is not sent again before
+the end, and the longer the tail, the rarer it is repainted. JupyterLab folds a cell's outputs beyond
+50, so blocks grow with the reply. At the end all blocks give way to one output, the one that is saved.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, assert_never
+from typing import Any
 
 from .._coalesce import Coalescer
-from .._compose import bundle, thinking_block
-from .._events import Event, Finished, Part, Replace, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from .._compose import bundle
+from .._events import Event, Finished, Usage
 from .._links import literal
-from .._markdown import close_open, settled, split_fence
 from .._reply import Reply
-from .._safe import safe
 from . import Publisher
+from ._draft import Draft, Frame
 
-_SHORT_TAIL = 400
-"""Characters up to which the tail is repainted at the full rate."""
-_BLOCK = 800
-"""Characters that a tail may have before its settled part becomes a block of its own."""
-_MANY = 36
-"""Blocks after which they grow faster, to stay below JupyterLab's 50."""
-_THOUGHT = 160
-"""Characters of the newest thought that are shown while the model thinks."""
+_BLOCK = 300
+"""Characters that a tail may have at the beginning, before what is final of it becomes a block."""
+_BLOCKS = 46
+"""How many blocks a reply may have in a cell of its own: JupyterLab's 50 outputs, less what we add ourselves."""
+_BLOCKS_AMONG_OTHERS = 4
+"""How many it may have in a cell with outputs of the user's: there they stay behind, empty, at the end."""
+_CLEARED = 8
+"""Blocks from which it takes fewer messages to clear the cell than to empty them one by one."""
+_GAP = 0.055
+"""Seconds for each message sent: servers drop what comes too fast, and the end of a reply with it."""
+_WEIGHT = 650
+"""Bytes that a message weighs by itself."""
+_CALM = 0.1
+"""Seconds that a reader waits at most for a tail of usual length."""
+_CALM_RATE = 15_000
+"""Bytes a second that repainting such a tail may take."""
+_RATE = 28_000
+"""Bytes a second that anything may take: the longer what was sent, the longer the rest behind it."""
+_RENDER = 0.0001
+"""Seconds of rest for each character: a front end needs 5.5 µs to render it and is to be idle else."""
+_THINKING = 0.25
+"""Seconds between two glances at a thought."""
+_EMPTY = {"text/plain": ""}
+_STREAMING = {"chatglm_magic": {"status": "streaming"}}
 
 
 class CellRenderer:
@@ -38,7 +53,7 @@ class CellRenderer:
     Args:
         publisher: IPython's `display_pub`, or what behaves like it.
         exclusive: Whether the cell holds nothing but our magic, so that its outputs may be cleared.
-        hz: Paints a second at most.
+        hz: Paints a second at most; never more than 18.
         show_thinking: Whether thinking is shown.
         show_usage: Whether tokens and seconds are shown at the end.
         clock: Seconds from any fixed point.
@@ -56,62 +71,51 @@ class CellRenderer:
     ) -> None:
         self._publisher = publisher
         self._exclusive = exclusive
-        self._period = 1 / hz
+        self._period = max(_GAP, 1 / hz)
         self._show_thinking = show_thinking
         self._show_usage = show_usage
         self._clock = clock
+        self._slots = _Slots(publisher)
+        self._draft = Draft(show_thinking=show_thinking)
         self._coalescer = Coalescer(self._paint, self._period, clock)
-        self._displays: list[str] = []
-        self._fresh = True  # the next paint goes into a new display
         self._label = ""
         self._note = "waiting"
         self._opened = clock()
-        self._ticked = 0
-        self._size = 0  # characters painted
-        self._text = ""
-        self._cut = 0  # all before it stands in settled blocks
-        self._thinking: list[str] = []
-        self._thinking_since: float | None = None
-        self._thought_until = 0.0
+        self._second = 0
 
     def open(self, label: str) -> None:
         """Show a status line at once."""
         self._label = label
         self._opened = self._clock()
-        self._show(self._status_line())
+        self._coalescer.touch()
 
     def status(self, text: str) -> None:
         """Say why nothing has come yet."""
         self._note = text
-        if not self._text and self._thinking_since is None:
-            self._show(self._status_line())
+        if not self._draft.started:
+            self._coalescer.touch()
 
     def write(self, event: Event) -> None:
-        """Take one event; what is shown of it follows at the next paint."""
-        match event:
-            case TextDelta(text):
-                self._end_thinking()
-                self._coalescer.write(text)
-            case ThinkingDelta(text):
-                self._think(text)
-            case Replace(text, thinking):
-                self._replace(text, thinking)
-            case ToolCallDelta() | Part() | Usage() | Finished():
-                pass  # shown with the whole, at the end
-            case _:
-                assert_never(event)
+        """Take one event; what is shown of it follows at the next paint, which for the first words is now."""
+        draft = self._draft
+        before = draft.started, draft.thinking_since is None
+        draft.add(event, self._clock())
+        if isinstance(event, (Usage, Finished)):
+            return  # the end follows
+        if (draft.started, draft.thinking_since is None) != before:
+            self._coalescer.period = 0.0
+        self._coalescer.touch()
 
     def tick(self) -> None:
-        """Paint what is due; before the first words, the seconds so far."""
+        """Paint what is due; where no words come, the seconds so far."""
+        since = self._opened if not self._draft.started else self._draft.thinking_since
+        if since is not None and int(self._clock() - since) != self._second:
+            self._second = int(self._clock() - since)
+            self._coalescer.touch()
         self._coalescer.tick()
-        seconds = int(self._clock() - self._opened)
-        if seconds != self._ticked and not self._text:
-            self._ticked = seconds
-            self._show(self._status_line() if self._thinking_since is None else self._thinking_line())
 
     def close(self, reply: Reply, error: BaseException | None) -> None:
         """Put one output in the place of all; nothing where an error comes instead of any word."""
-        self._coalescer.stop()
         if error is not None and not reply.parts and reply.finish_reason == "error":
             self._clear()
             return
@@ -120,103 +124,116 @@ class CellRenderer:
             self._publisher.clear_output(wait=True)
             self._publisher.publish(data, metadata=metadata)
             return
-        self._update(self._displays[0], data, metadata)
-        for display in self._displays[1:]:
-            self._update(display, {"text/plain": ""})
+        self._slots.restart()
+        self._slots.show(data, metadata)
 
-    def _paint(self, text: str) -> None:
-        """Show more text: settle what is final of the tail if it has grown long, update the rest."""
-        self._text += text
-        self._size += len(text)
-        self._settle()
-        tail = self._text[self._cut :]
-        self._coalescer.period = self._period if len(tail) <= _SHORT_TAIL else max(self._period, 0.1)
-        self._show(safe(close_open(tail)))
-
-    def _settle(self) -> None:
-        """Make a block of what is final, where the tail has grown long."""
-        limit = max(_BLOCK, self._size // (12 if len(self._displays) < _MANY else 4))
-        if len(self._text) - self._cut <= limit:
+    def _paint(self, _: str) -> None:
+        """Show finished blocks and the tail, then rest for as long as that was heavy."""
+        now = self._clock()
+        if not self._draft.started:
+            self._slots.show(_markdown(self._status_line(now)))
+            self._coalescer.period = self._period
             return
-        cut = settled(self._text, self._cut)
-        if cut == self._cut:
-            cut = settled(self._text, self._cut, items=True)
-        if cut > self._cut:
-            self._show(safe(self._text[self._cut : cut]))
-            self._cut = cut
-            self._fresh = True
-            return
-        parts = split_fence(self._text[self._cut :])
-        if parts is not None:
-            block, rest = parts
-            self._show(safe(block))
-            self._text, self._cut = rest, 0  # the rest begins with the fence opened again
-            self._fresh = True
+        frame = self._draft.frame(self._limit(), now)
+        messages = self._slots.sent
+        if frame.anew:
+            self._clear_blocks()
+        for finished in frame.finished:
+            self._slots.show(_markdown(finished))
+            self._slots.advance()
+        self._slots.show(_markdown(frame.tail))
+        self._coalescer.period = max(self._rest(frame), _GAP * (self._slots.sent - messages))
 
-    def _think(self, text: str) -> None:
-        if self._thinking_since is None:
-            self._thinking_since = self._clock()
-            self._show(self._thinking_line())
-        self._thinking.append(text)
-        self._thought_until = self._clock()
+    def _limit(self) -> float:
+        """Give the characters that a tail may have: few at first, in proportion later, so that blocks suffice."""
+        size, blocks = self._draft.size, self._slots.used
+        if not self._exclusive:
+            return max(4 * _BLOCK, size / 2) if blocks < _BLOCKS_AMONG_OTHERS else math.inf
+        if blocks >= _BLOCKS:
+            return math.inf
+        return max(_BLOCK, size / (12 if blocks < 30 else 8))  # noqa: PLR2004 - 30 blocks of a twelfth are 16,000 characters
 
-    def _end_thinking(self) -> None:
-        """Fold away what was thought, at the first words of the answer."""
-        if self._thinking_since is None:
-            return
-        if self._show_thinking and not self._text:
-            thought = thinking_block("".join(self._thinking), self._thought_until - self._thinking_since)
-            if thought:
-                self._show(thought)
-                self._fresh = True
-        self._thinking_since = None
+    def _rest(self, frame: Frame) -> float:
+        """Give the seconds to the next paint."""
+        if self._draft.thinking_since is not None:
+            return max(self._period, _THINKING)
+        tail = _size(frame.tail)
+        return max(
+            self._period,
+            min(_CALM, tail / _CALM_RATE),
+            (tail + sum(map(_size, frame.finished))) / _RATE,
+            len(frame.tail) * _RENDER,
+        )
 
-    def _replace(self, text: str, thinking: str) -> None:
-        """Begin anew with a corrected text: its blocks stand in place of the earlier ones."""
-        self._coalescer.stop()
-        for display in self._displays[1:]:
-            self._update(display, {"text/plain": ""})
-        del self._displays[1:]
-        self._fresh = False
-        self._size = 0
-        self._thinking = [thinking]
-        self._thinking_since = None
-        self._text, self._cut = "", 0
-        if thinking and self._show_thinking:
-            self._show(thinking_block(thinking, max(0.0, self._thought_until - self._opened)))
-            self._fresh = True
-        self._coalescer.write(text)
-
-    def _status_line(self) -> str:
-        seconds = self._clock() - self._opened
+    def _status_line(self, now: float) -> str:
+        seconds = now - self._opened
         since = f" · {seconds:.0f} s" if seconds >= 1 else ""
         return f"*{literal(self._label)} · {literal(self._note)}{since}*"
 
-    def _thinking_line(self) -> str:
-        assert self._thinking_since is not None  # noqa: S101 - asked only while it thinks
-        line = f"*{literal(self._label)} · thinking · {self._clock() - self._thinking_since:.0f} s*"
-        if not self._show_thinking:
-            return line
-        newest = " ".join("".join(self._thinking[-_THOUGHT:]).split())[-_THOUGHT:]
-        return f"{line}\n\n> {literal(newest)}" if newest else line
+    def _clear_blocks(self) -> None:
+        if self._exclusive and self._slots.used > _CLEARED:
+            self._publisher.clear_output(wait=True)
+            self._slots = _Slots(self._publisher, sent=self._slots.sent + 1)
+        else:
+            self._slots.restart()
 
     def _clear(self) -> None:
         """Take away what was shown: an error comes in its place."""
         if self._exclusive:
             self._publisher.clear_output(wait=True)
-            return
-        for display in self._displays:
-            self._update(display, {"text/plain": ""})
+        elif self._slots.used:
+            self._slots.restart()
+            self._slots.show(_EMPTY)
 
-    def _show(self, markdown: str) -> None:
-        """Change the last display, or add one below it where the last is settled."""
-        data = {"text/markdown": markdown, "text/plain": ""}
-        if self._fresh:
-            self._fresh = False
-            self._displays.append(uuid.uuid4().hex)
-            self._publisher.publish(data, transient={"display_id": self._displays[-1]})
-        else:
-            self._update(self._displays[-1], data)
 
-    def _update(self, display: str, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
-        self._publisher.publish(data, metadata=metadata or {}, transient={"display_id": display}, update=True)
+class _Slots:
+    """Displays below each other in one cell, filled from the top.
+
+    Attributes:
+        sent: How many messages that took.
+    """
+
+    def __init__(self, publisher: Publisher, sent: int = 0) -> None:
+        self.sent = sent
+        self._publisher = publisher
+        self._name = uuid.uuid4().hex[:12]
+        self._shown: list[bool] = []  # of each display, whether there is anything in it
+        self._at = 0
+
+    @property
+    def used(self) -> int:
+        """How many displays there are."""
+        return len(self._shown)
+
+    def show(self, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
+        """Fill the current display; one that is new says that the reply is not whole."""
+        update = self._at < len(self._shown)
+        if not update:
+            self._shown.append(True)
+            metadata = metadata or _STREAMING
+        self._shown[self._at] = True
+        transient = {"display_id": f"{self._name}-{self._at}"}
+        self._publisher.publish(data, metadata=metadata or {}, transient=transient, update=update)
+        self.sent += 1
+
+    def advance(self) -> None:
+        """Leave the current display as it is and go on below it."""
+        self._at += 1
+
+    def restart(self) -> None:
+        """Empty all displays but the first, and go back to that."""
+        for place in range(1, len(self._shown)):
+            if self._shown[place]:
+                self._at = place
+                self.show(_EMPTY)
+                self._shown[place] = False
+        self._at = 0
+
+
+def _size(text: str) -> int:
+    """Give the bytes of a message that shows this."""
+    return _WEIGHT + len(text.encode(errors="replace"))
+
+
+def _markdown(text: str) -> dict[str, Any]:
+    return {"text/markdown": text}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 
-from .._compose import bundle, ending, usage_line
+from .._compose import bundle, ending, usage_line, visible
 from .._events import Event, Part, Replace, TextDelta, ThinkingDelta
 from .._reply import Reply
 from . import Publisher
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class PlainRenderer:
@@ -35,7 +32,7 @@ class PlainRenderer:
 
     def status(self, text: str) -> None:
         """Say why nothing has come yet, on a line of its own."""
-        self._write(f"[{_visible(text)}]\n")
+        self._write(f"[{visible(text)}]\n")
 
     def write(self, event: Event) -> None:
         """Write what an event adds."""
@@ -50,10 +47,10 @@ class PlainRenderer:
                 if text.startswith(self._text):
                     self._grow(text[len(self._text) :])
                 else:
-                    self._write(f"\n[corrected]\n{_visible(text)}")
+                    self._write(f"\n[corrected]\n{visible(text)}")
                     self._text = text
             case Part(kind="notice", content=content):
-                self._write(f"\n[{_visible(content)}]\n")
+                self._write(f"\n[{visible(content)}]\n")
             case _:
                 return
 
@@ -72,14 +69,14 @@ class PlainRenderer:
 
     def _grow(self, text: str) -> None:
         self._text += text
-        self._write(_visible(text))
+        self._write(visible(text))
 
     def _think(self, text: str) -> None:
         if self._thinking_since is None:
             self._thinking_since = time.monotonic()
             self._write("[thinking]\n" if self._show_thinking else "[thinking …]")
         if self._show_thinking:
-            self._write(_visible(text))
+            self._write(visible(text))
 
     def _end_thinking(self) -> None:
         if self._thinking_since is not None:
@@ -120,8 +117,3 @@ class QuietRenderer:
         if self._publisher is not None and reply.parts:
             data, metadata = bundle(reply, show_thinking=self._show_thinking, show_usage=self._show_usage)
             self._publisher.publish(data, metadata=metadata)
-
-
-def _visible(text: str) -> str:
-    """Make control characters harmless: a model's text must not drive the terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
