@@ -136,17 +136,8 @@ async def in_this_loop(open_events: Open, sink: Sink, reply: Reply, stop: Stop |
         stopped = True
         task.cancel()
 
-    def stop_from_anywhere() -> None:
-        loop.call_soon_threadsafe(stop_task)
-
-    offer_at = loop.time() + _OFFER_AFTER
     try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=TICK)
-            sink.tick()
-            if stop is not None and loop.time() >= offer_at and not task.done():
-                offer_at = math.inf
-                stop.offer(stop_from_anywhere)
+        await _watch(task, sink, stop, lambda: _call_soon(loop, stop_task))
     except asyncio.CancelledError:
         await drain.leave(task)
         # The cell goes on to report this: it has not been cancelled itself.
@@ -160,6 +151,23 @@ async def in_this_loop(open_events: Open, sink: Sink, reply: Reply, stop: Stop |
         if stop is not None:
             stop.withdraw()
     _conclude(task, reply, stopped=stopped)
+
+
+async def _watch(task: asyncio.Task[None], sink: Sink, stop: Stop | None, stop_task: Callable[[], None]) -> None:
+    """Tick until a task is done; offer to stop it when it has run for a while."""
+    offer_at = time.monotonic() + _OFFER_AFTER
+    while not task.done():
+        await asyncio.wait({task}, timeout=TICK)
+        sink.tick()
+        if stop is not None and time.monotonic() >= offer_at and not task.done():
+            offer_at = math.inf
+            stop.offer(stop_task)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Call something in a loop, from any thread; not at all where the loop is gone."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback)
 
 
 def in_call(open_events: Open, sink: Sink, reply: Reply, *, nested: bool, note: Callable[[str], None]) -> None:

@@ -207,6 +207,19 @@ def test_a_configured_key_never_reaches_a_server_that_a_cell_names(shell, glm, m
     assert "authorization" not in glm.requests[-1].headers
 
 
+def test_a_configured_server_belongs_to_its_provider(shell, glm):
+    """A cell that names another model keeps the server; one that names another provider does not take it along."""
+    glm.say("ok")
+    run(shell, "%config ChatGLMMagics.provider = 'chatglm'")
+    run(shell, f"%config ChatGLMMagics.base_url = {glm.origin!r}")
+
+    for options in ("", "-m glm-4-plus", "-m chatglm:glm-4-plus"):
+        run(shell, f"%chatglm {options} --no-history hi")
+    assert [request.path for request in glm.requests] == ["/chatglm/mainchat-api/guest/stream"] * 3
+    assert fail(shell, "%chatglm -m zai:glm-4.7 hi").kind == "config"
+    assert len(glm.requests) == 3
+
+
 def test_an_error_is_one_line_and_keeps_what_had_arrived(shell, glm, capsys):
     """A reply that fails leaves its text in `--out` and in the error, and the cell fails in a line."""
     glm.reset_after(2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from kernel_driver import Kernel
 from glm_server import FakeGLM
+from kernel_driver import Kernel
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
