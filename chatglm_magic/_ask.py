@@ -12,8 +12,8 @@ from ._chat import Chat, Choice, choose
 from ._config import Defaults
 from ._errors import ChatGLMError, Interrupted
 from ._events import Event, Part
-from ._history import Place
 from ._messages import OptionValue
+from ._outcomes import Ask
 from ._reply import Reply
 from ._stop import StopButton, can_show_button
 from .providers import split_spec
@@ -79,18 +79,18 @@ class Question:
             self.renderer.close(reply, error)
 
 
-def ask(magics: ChatGLMMagics, arguments: Arguments, *, alone: bool, place: Place | None = None) -> Question:
+def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
     """Make a question of what a cell says and what is configured.
 
     Args:
         magics: The settings and the conversations.
-        arguments: What the cell says.
+        asked: What the cell says, or what its command made of it.
         alone: Whether the cell awaits this question and holds nothing else.
-        place: Where the exchange goes in the conversation; None for its end.
 
     Raises:
         ConfigError: Nobody can be asked so; see `choose`.
     """
+    arguments = asked.arguments
     choice, guessed = _choose(magics, arguments)
     chat = _conversation(magics, arguments, choice)
     reply = Reply()
@@ -101,7 +101,7 @@ def ask(magics: ChatGLMMagics, arguments: Arguments, *, alone: bool, place: Plac
             reply=reply,
             choice=choice,
             remember=arguments.history,
-            place=place,
+            place=asked.place,
             system=arguments.system if arguments.system is not None else chat.system or magics.system,
             think=arguments.think,
             timeout=arguments.timeout or chat.timeout or magics.timeout or None,

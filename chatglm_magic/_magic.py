@@ -92,7 +92,7 @@ class ChatGLMMagics(Magics):
         from ._ask import ask
         from ._loop import in_call
 
-        question = ask(self, outcome.arguments, alone=False, place=outcome.place)
+        question = ask(self, outcome, alone=False)
         with self._kept(question.reply, outcome.arguments), question.on_stage():
             in_call(question.open, question.renderer, question.reply, nested=self.nested == "nest", note=self._say)
         return self._followed(question.reply, outcome)
@@ -111,7 +111,7 @@ class ChatGLMMagics(Magics):
         from ._ask import ask
         from ._loop import in_this_loop
 
-        question = ask(self, outcome.arguments, alone=_cells.is_alone(), place=outcome.place)
+        question = ask(self, outcome, alone=_cells.is_alone())
         with self._kept(question.reply, outcome.arguments), question.on_stage():
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
         return self._followed(question.reply, outcome)

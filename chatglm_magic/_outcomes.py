@@ -30,11 +30,13 @@ class Ask:
     Attributes:
         arguments: The prompt and its options.
         place: Where the exchange goes in the conversation; None for its end.
+        as_is: Whether the prompt is complete: nothing in it is a name to be replaced.
         then: Told the reply once it has ended well, after it was shown.
     """
 
     arguments: Arguments
     place: Place | None = None
+    as_is: bool = False
     then: Callable[[Reply], object] | None = None
 
 
