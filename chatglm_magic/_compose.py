@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from ._errors import ReplyFormatError
 from ._links import link, literal
 from ._safe import fenced, safe
 
@@ -91,12 +93,25 @@ def block(part: Part) -> str:  # noqa: PLR0911 - one for each kind of part
 
 
 def bundle(
-    reply: Reply, *, show_thinking: bool = True, show_usage: bool = False
+    reply: Reply, *, show_thinking: bool = True, show_usage: bool = False, form: str = "md"
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """Give the data and metadata of the output that a finished reply is saved as."""
-    markdown = compose(reply, show_thinking=show_thinking)
-    if show_usage:
-        markdown = "\n\n".join((markdown, f"*{literal(usage_line(reply))}*"))
+    """Give the data and metadata of the output that a finished reply is saved as.
+
+    Args:
+        reply: The reply, ended.
+        show_thinking: As in `compose`.
+        show_usage: Whether a last line tells tokens and seconds.
+        form: `md`; or what of it is shown alone: `text` plainly, `code` fences, or `json`, laid out. A reply
+            that has nothing of that form is shown as `md`.
+    """
+    data = _in_form(reply, form) or {
+        "text/markdown": compose(reply, show_thinking=show_thinking),
+        "text/plain": _plain(reply),
+    }
+    if show_usage and "text/markdown" in data:
+        data["text/markdown"] += f"\n\n*{literal(usage_line(reply))}*"
+    elif show_usage:
+        data["text/plain"] += f"\n\n{usage_line(reply)}"
     usage = reply.usage
     told = {
         "status": reply.finish_reason,
@@ -110,7 +125,7 @@ def bundle(
         },
         "seconds": round(reply.elapsed, 2),
     }
-    return {"text/markdown": markdown, "text/plain": _plain(reply)}, {"chatglm_magic": told}
+    return data, {"chatglm_magic": told}
 
 
 def usage_line(reply: Reply) -> str:
@@ -130,6 +145,30 @@ def ending(reply: Reply) -> str:
 def visible(text: str) -> str:
     """Make control characters harmless: a model's text must not drive a terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def _in_form(reply: Reply, form: str) -> dict[str, str] | None:
+    """Give a reply in another form than Markdown, with what is to be said about it; None if it has nothing of that."""
+    notices = [" ".join(part.content.split()) for part in reply.parts if part.kind == "notice"]
+    words = [*notices, *_sentences(reply), ending(reply)]
+    if form == "text" and reply.text.strip():
+        notes = [f"[{word.strip('[]')}]" for word in words if word]
+        return {"text/plain": visible("\n\n".join((reply.text, *notes)))}
+    written: list[str] = []
+    plain = ""
+    if form == "code":
+        written = [safe(fenced(found.language, found.source)) for found in reply.code]
+        plain = "\n\n".join(found.source for found in reply.code)
+    elif form == "json":
+        try:
+            plain = json.dumps(reply.json, indent=2, ensure_ascii=False)
+        except ReplyFormatError:
+            return None  # whoever asked for JSON raises it
+        written = [fenced("json", plain)]
+    if not written:
+        return None
+    markdown = "\n\n".join((*written, *(f"*{_line(word)}*" for word in words if word)))
+    return {"text/markdown": markdown, "text/plain": visible(plain)}
 
 
 def _plain(reply: Reply) -> str:

@@ -13,6 +13,7 @@ from ._context import MAX_BYTES, cap, describe
 from ._errors import ConfigError
 from ._interpolate import interpolate, resolve
 from ._markdown import fences
+from ._safe import fenced
 
 if TYPE_CHECKING:
     from ._arguments import Arguments
@@ -191,8 +192,7 @@ def _cells(numbers: tuple[int, ...], notebook: Notebook, budget: _Budget) -> lis
 
 def _block(title: str, text: str, language: str) -> str:
     """Put a text into a fence that nothing in it can close, below a line that says what it is."""
-    run = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", text)), default=0))
-    return f"{title}:\n{run}{language}\n{text}\n{run}"
+    return f"{title}:\n{fenced(language, text)}"
 
 
 def _language(value: object) -> str:

@@ -168,6 +168,10 @@ class Reply:
     def _repr_markdown_(self) -> str:
         return compose(self)
 
+    def _repr_llm_(self) -> str:
+        """Give what a model reads where a prompt names a reply: the answer."""
+        return self.text
+
     def _ipython_display_(self) -> None:
         """Stay quiet once where the reply has just been shown as it streamed."""
         if not self.quiet_once:

@@ -56,6 +56,7 @@ class CellRenderer:
         hz: Paints a second at most; never more than 18.
         show_thinking: Whether thinking is shown.
         show_usage: Whether tokens and seconds are shown at the end.
+        form: As what the whole is shown at the end; see `bundle`.
         clock: Seconds from any fixed point.
     """
 
@@ -67,6 +68,7 @@ class CellRenderer:
         hz: float = 20,
         show_thinking: bool = True,
         show_usage: bool = False,
+        form: str = "md",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._publisher = publisher
@@ -74,6 +76,7 @@ class CellRenderer:
         self._period = max(_GAP, 1 / hz)
         self._show_thinking = show_thinking
         self._show_usage = show_usage
+        self._form = form
         self._clock = clock
         self._slots = _Slots(publisher)
         self._draft = Draft(show_thinking=show_thinking)
@@ -119,7 +122,7 @@ class CellRenderer:
         if error is not None and not reply.parts and reply.finish_reason == "error":
             self._clear()
             return
-        data, metadata = bundle(reply, show_thinking=self._show_thinking, show_usage=self._show_usage)
+        data, metadata = bundle(reply, show_thinking=self._show_thinking, show_usage=self._show_usage, form=self._form)
         if self._exclusive:
             self._publisher.clear_output(wait=True)
             self._publisher.publish(data, metadata=metadata)

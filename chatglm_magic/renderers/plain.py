@@ -91,14 +91,21 @@ class QuietRenderer:
         publisher: Where the whole goes; None for nowhere.
         show_thinking: As in `CellRenderer`.
         show_usage: As in `CellRenderer`.
+        form: As in `CellRenderer`.
     """
 
     def __init__(
-        self, publisher: Publisher | None = None, *, show_thinking: bool = True, show_usage: bool = False
+        self,
+        publisher: Publisher | None = None,
+        *,
+        show_thinking: bool = True,
+        show_usage: bool = False,
+        form: str = "md",
     ) -> None:
         self._publisher = publisher
         self._show_thinking = show_thinking
         self._show_usage = show_usage
+        self._form = form
 
     def open(self, label: str) -> None:
         """Show nothing."""
@@ -115,5 +122,7 @@ class QuietRenderer:
     def close(self, reply: Reply, error: BaseException | None) -> None:  # noqa: ARG002 - shown by who raises it
         """Show the whole once."""
         if self._publisher is not None and reply.parts:
-            data, metadata = bundle(reply, show_thinking=self._show_thinking, show_usage=self._show_usage)
+            data, metadata = bundle(
+                reply, show_thinking=self._show_thinking, show_usage=self._show_usage, form=self._form
+            )
             self._publisher.publish(data, metadata=metadata)
