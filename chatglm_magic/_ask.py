@@ -6,19 +6,23 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ._chat import Chat, Choice, choose
+from ._chat import Choice
 from ._config import Defaults
+from ._conversations import choose_for, configured, conversation_for
 from ._errors import ChatGLMError, Interrupted
 from ._events import Event, Part
+from ._insert import code_for_cell, put_into_cell
 from ._messages import OptionValue
 from ._outcomes import Ask
+from ._prompt import Prompt, notebook_of, prepare
 from ._reply import Reply
 from ._stop import StopButton, can_show_button
-from .providers import split_spec
 from .renderers import Renderer
 from .renderers.cell import CellRenderer
+from .renderers.formats import AtEnd, Verbatim
 from .renderers.plain import PlainRenderer, QuietRenderer
 
 if TYPE_CHECKING:
@@ -34,21 +38,23 @@ class Question:
 
     Attributes:
         label: Who is asked, for the status line.
-        notice: What the user should know about that once; empty for nothing.
-        lasting: Whether the notice stays with the reply.
+        notice: What the user should know while nothing has come; empty for nothing.
+        lasting: What of it stays with the reply; empty for nothing.
         open: Opens the reply; takes whom to tell why nothing has come yet.
         reply: Where its events are added up.
         renderer: Where they are shown.
         stop: The Stop button, where one can work.
+        check: Looks at the reply once it is whole, before it is shown so; what it raises fails the cell.
     """
 
     label: str
     notice: str
-    lasting: bool
+    lasting: str
     open: Callable[[Callable[[str], None]], AsyncGenerator[Event]]
     reply: Reply
     renderer: Renderer
     stop: StopButton | None
+    check: Callable[[Reply], None]
 
     @contextmanager
     def on_stage(self) -> Generator[None]:
@@ -60,6 +66,7 @@ class Question:
             if self.notice:
                 self.renderer.status(self.notice)
             yield
+            self.check(reply)
         except Interrupted as interrupt:
             error = interrupt
             raise
@@ -75,7 +82,7 @@ class Question:
         finally:
             reply.end("error")
             if self.lasting and reply.parts:
-                reply.add(Part("notice", self.notice))
+                reply.add(Part("notice", self.lasting))
             self.renderer.close(reply, error)
 
 
@@ -92,12 +99,13 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
     """
     arguments = asked.arguments
     choice, guessed = _choose(magics, arguments)
+    prompt = prompt_of(magics, asked)
     chat = _conversation(magics, arguments, choice)
     reply = Reply()
 
     def open_events(notify: Callable[[str], None]) -> AsyncGenerator[Event]:
         return chat.stream(
-            arguments.prompt,
+            prompt.text,
             reply=reply,
             choice=choice,
             remember=arguments.history,
@@ -113,36 +121,44 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
     with_button = alone and not arguments.quiet and can_show_button(magics.shell)
     return Question(
         label=_label(choice),
-        notice=notice,
-        lasting=bool(notice) and guessed,
+        notice=" ".join((notice, *prompt.notes)).strip(),
+        lasting=" ".join((notice if guessed else "", *prompt.notes)).strip(),
         open=open_events,
         reply=reply,
         renderer=_renderer(magics, arguments, exclusive=alone),
         stop=StopButton(magics.shell) if with_button else None,
+        check=partial(_check, magics, arguments),
     )
 
 
-def _choose(magics: ChatGLMMagics, arguments: Arguments) -> tuple[Choice, bool]:
-    """Find out who answers: by an option, else as configured, else by the environment, else by a guess."""
-    named = "" if magics.provider == "auto" else magics.provider
-    configured = Defaults(provider=named, model=magics.model, base_url=magics.base_url)
-    base_url, provider = arguments.base_url, "auto"
-    if not base_url and magics.base_url and named and split_spec(arguments.model)[0] in {"", named}:
-        base_url, provider = magics.base_url, named  # a server belongs to the provider it was configured for
-    choice = choose(provider, arguments.model, base_url=base_url, configured=configured)
-    return choice, configured.over(Defaults.from_environment()) == Defaults()
+def prompt_of(magics: ChatGLMMagics, asked: Ask) -> Prompt:
+    """Put the notebook's values into a prompt, unless it is complete.
+
+    Raises:
+        ConfigError: An option names what is not there.
+    """
+    if asked.as_is:
+        return Prompt(asked.arguments.prompt)
+    return prepare(asked.arguments, notebook_of(magics.shell, magics.find_error()))
 
 
-def _conversation(magics: ChatGLMMagics, arguments: Arguments, choice: Choice) -> Chat:
-    name = arguments.conversation or magics.current
-    chat = magics.chats.get(name)
-    if chat is None:
-        chat = magics.chats[name] = Chat(choice.provider, model=choice.model, name=name)
-    elif arguments.new:
-        chat.reset()
-    if magics.history_tokens is not None:
-        chat.history_tokens = magics.history_tokens
-    return chat
+def _check(magics: ChatGLMMagics, arguments: Arguments, reply: Reply) -> None:
+    """See that a reply is what was asked for, and put its code where that was asked for.
+
+    Raises:
+        ReplyFormatError: JSON was asked for, and it is none.
+    """
+    if reply.finish_reason == "interrupted":
+        return
+    if arguments.format == "json":
+        _ = reply.json
+    if not arguments.insert and arguments.format != "code":
+        return
+    code = code_for_cell(reply.code)
+    if not code:
+        reply.add(Part("notice", "There is no code in this reply."))
+    elif arguments.insert:
+        put_into_cell(magics.shell, code, replace=arguments.insert == "replace")
 
 
 def _configured_options(magics: ChatGLMMagics) -> dict[str, OptionValue | None]:
@@ -159,18 +175,26 @@ def _renderer(magics: ChatGLMMagics, arguments: Arguments, *, exclusive: bool) -
     from IPython.core.displaypub import CapturingDisplayPublisher
 
     shell: InteractiveShell = magics.shell
-    publisher = shell.display_pub
+    publisher, form = shell.display_pub, arguments.format
     show_thinking = magics.show_thinking and not arguments.hide_thinking
     show_usage = arguments.usage
     if arguments.quiet:
         return QuietRenderer()
     if isinstance(publisher, CapturingDisplayPublisher):
-        return QuietRenderer(publisher, show_thinking=show_thinking, show_usage=show_usage)
+        return QuietRenderer(publisher, show_thinking=show_thinking, show_usage=show_usage, form=form)
     if getattr(shell, "kernel", None) is None:
+        if form in {"code", "json"}:
+            return AtEnd(_write, form, show_usage=show_usage)
         return PlainRenderer(_write, show_thinking=show_thinking, show_usage=show_usage)
-    return CellRenderer(
-        publisher, exclusive=exclusive, hz=magics.refresh_hz, show_thinking=show_thinking, show_usage=show_usage
+    renderer = CellRenderer(
+        publisher,
+        exclusive=exclusive,
+        hz=magics.refresh_hz,
+        show_thinking=show_thinking,
+        show_usage=show_usage,
+        form=form,
     )
+    return Verbatim(renderer, form) if form in {"text", "json"} else renderer
 
 
 def _write(text: str) -> None:

@@ -16,6 +16,7 @@ from traitlets import Bool, Enum, Float, Integer, Unicode, observe
 
 from . import _cells
 from ._errors import ChatGLMError
+from ._last_error import ErrorWatch, LastError
 from ._loops import io_thread, remember_main_loop, wait_here
 from ._outcomes import Ask, Outcome, Value
 
@@ -76,6 +77,7 @@ class ChatGLMMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         self.chats: dict[str, Chat] = {}
         self.current = "default"
+        self._errors = ErrorWatch(shell.compile)
         self._shown: list[Reply] = []
         self._said: set[str] = set()
         super().__init__(shell)
@@ -86,7 +88,7 @@ class ChatGLMMagics(Magics):
         """Ask a model; its reply streams into the cell. `%chatglm help` is the manual."""
         outcome = self._read(line, cell)
         if not isinstance(outcome, Ask):
-            outcome = outcome if isinstance(outcome, Value) else io_thread.wait_for(outcome.run())
+            outcome = outcome if isinstance(outcome, Value) else outcome.then(io_thread.wait_for(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
         from ._ask import ask
@@ -105,7 +107,7 @@ class ChatGLMMagics(Magics):
         """Do what %chatglm does, awaited. Cells call it by themselves; write %chatglm."""
         outcome = self._read(line, cell)
         if not isinstance(outcome, Ask):
-            outcome = outcome if isinstance(outcome, Value) else await wait_here(outcome.run())
+            outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
         from ._ask import ask
@@ -151,6 +153,12 @@ class ChatGLMMagics(Magics):
         if asked.then is not None:
             asked.then(reply)
         return reply
+
+    def find_error(self) -> LastError | None:
+        """Give the last error of the user's cells; None where none has failed."""
+        from ._prompt import cell_sources
+
+        return self._errors.find(cell_sources(self.shell))
 
     @contextmanager
     def _kept(self, reply: Reply, arguments: Arguments) -> Generator[None]:
@@ -233,7 +241,11 @@ class ChatGLMMagics(Magics):
         io_thread.close()
 
     def _callbacks(self) -> tuple[tuple[str, Callable[..., None]], ...]:
-        return (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell))
+        return (
+            ("pre_run_cell", self._before_cell),
+            ("post_run_cell", self._after_cell),
+            ("post_run_cell", self._errors.after_cell),
+        )
 
 
 def load(shell: InteractiveShell) -> None:

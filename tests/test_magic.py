@@ -64,7 +64,7 @@ PROMPTS = [
     "what's this?",
     "is this help??",
     "“引号” 用一句话解释？",
-    r"a\b \" {x} {{y}} $HOME ! % `z` 'q",
+    r"a\b \" {x} $HOME ! % `z` 'q",
     "what does ''' mean (and [ too",
     "שלום 👩‍👩‍👧 -m x --out y",
     "x = 1; y = 2;",
