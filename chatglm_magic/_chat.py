@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from ._config import KEY_NAMES, Defaults, find_key
 from ._errors import ChatGLMError, ConfigError, MissingKeyError
 from ._events import Event
 from ._history import Place, exchange, last_exchanges, last_question
-from ._messages import Message, OptionValue, Request, check_options
+from ._messages import Message, Request, check_options
 from ._reply import Reply
 from ._turns import Turns
 from ._urls import check_key_travel, is_loopback
@@ -139,6 +139,7 @@ class Chat:
     Attributes:
         messages: What has been said, oldest first, without the system prompt; well-formed at any
             moment: every question in it has its answer, a stopped one as far as it came.
+        unanswered: The last question, and its place, if it failed before a word of its answer was in.
 
     Raises:
         ConfigError: Something is unknown or missing; see `choose`.
@@ -176,6 +177,7 @@ class Chat:
         self.history_tokens = history_tokens
         self.name = name
         self.messages: list[Message] = []
+        self.unanswered: tuple[str, Place | None] | None = None
         self._asked_by: dict[str, Message] = {}
         self._turns = Turns()
 
@@ -218,7 +220,7 @@ class Chat:
             msg = "There is nothing to ask: the prompt is empty."
             raise ConfigError(msg)
         asked = choice or Choice(self.provider, self.model)
-        parameters: Mapping[str, OptionValue] = {**self.options, **check_options(options)}
+        parameters = check_options(options)
         reply = reply if reply is not None else Reply()
         reply.model = reply.model or asked.model or getattr(asked.provider, "model", "")
         reply.provider = asked.provider.name
@@ -228,16 +230,20 @@ class Chat:
                 notify("waiting for the conversation's other reply")
 
         async with self._turns.turn(waiting) if remember else nullcontext():
-            question = Message("user", prompt)
-            before = self._before(place) if remember else []
-            request = Request(
-                messages=self._messages_for(asked.provider, before, question, system, reply=reply),
-                model=asked.model,
-                options=parameters,
-                think=self.think if think is None else think,
-                timeout=self.timeout if timeout is None else timeout,
+            request = self.request(
+                prompt,
+                choice=asked,
+                remember=remember,
+                place=place,
+                system=system,
+                think=think,
+                timeout=timeout,
                 notify=notify,
+                warnings=reply.warnings,
+                **parameters,
             )
+            if remember:
+                self.unanswered = prompt, place
             try:
                 async with aclosing(asked.provider.stream(request)) as events:
                     async for event in events:
@@ -253,7 +259,49 @@ class Chat:
             finally:
                 reply.end("error")
                 if remember and reply.text:  # an empty answer would leave the history malformed
-                    self._enter(question, reply.message(), place)
+                    self._enter(request.messages[-1], reply.message(), place)
+
+    def request(  # noqa: PLR0913 - as `stream`
+        self,
+        prompt: str,
+        *,
+        choice: Choice | None = None,
+        remember: bool = True,
+        place: Place | None = None,
+        system: str | None = None,
+        think: bool | None = None,
+        timeout: float | None = None,
+        notify: Callable[[str], None] | None = None,
+        warnings: list[str] | None = None,
+        **options: object,
+    ) -> Request:
+        """Give what `stream` would send now, and send nothing.
+
+        Args:
+            prompt: As in `stream`, like all that is not told here.
+            choice: As there.
+            remember: As there.
+            place: As there.
+            system: As there.
+            think: As there.
+            timeout: As there.
+            notify: As there.
+            warnings: Where it is noted that the conversation no longer fits.
+            options: As there.
+        """
+        asked = choice or Choice(self.provider, self.model)
+        before = self._before(place) if remember else []
+        text = self.system if system is None else system
+        first = (Message("system", text),) if text else ()
+        history = self._trimmed(before, asked.provider, warnings if warnings is not None else [])
+        return Request(
+            messages=(*first, *history, Message("user", prompt)),
+            model=asked.model,
+            options={**self.options, **check_options(options)},
+            think=self.think if think is None else think,
+            timeout=self.timeout if timeout is None else timeout,
+            notify=notify,
+        )
 
     async def send(self, prompt: str, *, reply: Reply | None = None, **how: Any) -> Reply:  # noqa: ANN401 - passed on
         """Ask, wait for the end, and give the reply.
@@ -275,10 +323,12 @@ class Chat:
     def reset(self) -> None:
         """Forget what has been said."""
         self.messages = []
+        self.unanswered = None
         self._asked_by.clear()
 
     def undo(self) -> str | None:
         """Take the last exchange back; give its question, or None where nothing was asked."""
+        self.unanswered = None
         question = last_question(self.messages)
         found = exchange(self.messages, question)
         if question is None or found is None:
@@ -299,6 +349,7 @@ class Chat:
 
     def _enter(self, question: Message, answer: Message, place: Place | None) -> None:
         """Put an exchange in its place, so that the history stays well-formed: questions and answers take turns."""
+        self.unanswered = None
         if place is not None and place.goes_on and self.messages and self.messages[-1].role == "assistant":
             first = self.messages[-1]
             self.messages[-1] = Message("assistant", first.content + answer.content, first.thinking + answer.thinking)
@@ -315,16 +366,12 @@ class Chat:
         if place is not None and place.cell:
             self._asked_by[place.cell] = question
 
-    def _messages_for(
-        self, provider: Provider, history: list[Message], question: Message, system: str | None, *, reply: Reply
-    ) -> tuple[Message, ...]:
-        """Give what is sent: the system prompt, as much history as fits, the question."""
-        prompt = self.system if system is None else system
-        first = (Message("system", prompt),) if prompt else ()
+    def _trimmed(self, history: list[Message], provider: Provider, warnings: list[str]) -> list[Message]:
+        """Give as much of a history as fits, whole exchanges, the newest."""
         limit = self.history_tokens or getattr(provider, "history_tokens", None)
-        if limit is not None:
-            kept = last_exchanges(history, limit)
-            if len(kept) < len(history):
-                reply.warnings.append("history-trimmed")
-            history = kept
-        return (*first, *history, question)
+        if limit is None:
+            return history
+        kept = last_exchanges(history, limit)
+        if len(kept) < len(history):
+            warnings.append("history-trimmed")
+        return kept
