@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ReplyFormatError
-from ._links import link, literal
+from ._links import link, literal, visible
 from ._safe import fenced, safe
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ _SENTENCES = {
     "history-trimmed": "Earlier parts of the conversation were left out: they no longer fit.",
     "reasoning-only": "The model only thought, and gave no answer.",
 }
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def compose(reply: Reply, *, show_thinking: bool = True) -> str:
@@ -140,35 +138,6 @@ def ending(reply: Reply) -> str:
     if reply.raw_finish == _CONTEXT_FULL:
         return "[cut off: the model's context is full]"
     return _ENDINGS.get(reply.finish_reason or "", "")
-
-
-def visible(text: str) -> str:
-    """Make control characters harmless: a model's text must not drive a terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
-
-
-def _in_form(reply: Reply, form: str) -> dict[str, str] | None:
-    """Give a reply in another form than Markdown, with what is to be said about it; None if it has nothing of that."""
-    notices = [" ".join(part.content.split()) for part in reply.parts if part.kind == "notice"]
-    words = [*notices, *_sentences(reply), ending(reply)]
-    if form == "text" and reply.text.strip():
-        notes = [f"[{word.strip('[]')}]" for word in words if word]
-        return {"text/plain": visible("\n\n".join((reply.text, *notes)))}
-    written: list[str] = []
-    plain = ""
-    if form == "code":
-        written = [safe(fenced(found.language, found.source)) for found in reply.code]
-        plain = "\n\n".join(found.source for found in reply.code)
-    elif form == "json":
-        try:
-            plain = json.dumps(reply.json, indent=2, ensure_ascii=False)
-        except ReplyFormatError:
-            return None  # whoever asked for JSON raises it
-        written = [fenced("json", plain)]
-    if not written:
-        return None
-    markdown = "\n\n".join((*written, *(f"*{_line(word)}*" for word in words if word)))
-    return {"text/markdown": markdown, "text/plain": visible(plain)}
 
 
 def _plain(reply: Reply) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MACRO = r"(?:href|url|class|style|cssId|data|html\w*|mmlToken|includegraphics|require|csname|unicode|Vml)(?![A-Za-z])"
 """TeX commands that make links, load things or reach the page's styles and names."""
-DRASTIC = re.compile(r"\]\(|!\[|\]:|\$\$|\\(?:begin|end)|\\\\[\[\]()]|`")
+DRASTIC = re.compile(r"\]\(|!\[|\$\$|\\(?:begin|end)|\\\\[\[\]()]|`")
 """In code: what some parser reads before it looks for code."""
 HARMFUL = re.compile(rf"<[A-Za-z/!?]|&#?\w+;|\\{MACRO}|(?:://|www\.)\S*[$\\]")
 """In code: what acts once a parser fails to see that it is code."""
@@ -41,7 +41,10 @@ _MATHY = re.compile(r"\$|\\[(\[]|\\begin")
 _INSIDE = r"((?:[^$\\`]|\\[^()\[\]`$])+?)"
 _ROUND = re.compile(rf"\\(\\)?\({_INSIDE}\\(?(1)\\)\)")
 _SQUARE = re.compile(rf"\\(\\)?\[{_INSIDE}\\(?(1)\\)\](?!\()")
-_DOLLAR = re.compile(r"\$(?![\s$])((?:[^$\\\n`]|\\[^\n`])+?)(?<![\s\\])\$(?![\d$])")
+_DOLLAR = re.compile(
+    r"\$(?:(?![\s$])((?:[^$\\\n`]|\\[^\n`])+?)(?<![\s\\])|( (?=[^$\n`]*[\\^_={])(?:[^$\\\n`]|\\[^\n`])+? ))\$(?![\d$])"
+)
+"""A formula in a line; one between blanks only if it looks like TeX."""
 _DOLLARS = re.compile(r"\$\$((?:[^$\\`]|\\[^`])+?)\$\$(?!\$)")
 _BEGIN = re.compile(r"\\begin[ \t]*\{([A-Za-z]{1,20}\*?)\}")
 _ENVIRONMENT_LIMIT = 5000
@@ -86,6 +89,8 @@ class _Paragraph:
         self._out: list[str] = []
         self._at = 0
         self._mathy = bool(_MATHY.search(text))
+        # MathJax looks for pairs of dollars in the finished page again; in an element of its own, one has no pair.
+        self._plain_dollar = "<span>&#36;</span>" if text.count("$") > 1 else "$"
         self._closers: dict[int, int] | None = None
         self._line = self._seen = 0  # the start of the current line, and up to where lines have been told apart
         self._fresh = -1  # where a line starts that we have begun ourselves
@@ -137,8 +142,9 @@ class _Paragraph:
         code = self._text[found.end() : close]
         self._at = close + run
         doubtful = self._mathy or bool(_RIVALS.search(code)) or found.start() < self._url_end
-        if DRASTIC.search(code) or (doubtful and HARMFUL.search(code)):
-            return f"<code>{literal(code)}</code>"
+        if DRASTIC.search(code) or "]:" in code or (doubtful and HARMFUL.search(code)):
+            inside = code[1:-1] if code[0] == code[-1] == " " and code.strip() else code
+            return f"<code>{literal(inside)}</code>"
         return f"`{code}`"
 
     def _escape(self, found: re.Match[str]) -> str:
@@ -153,7 +159,7 @@ class _Paragraph:
                     or ("&#92;" if not _dead(self._text, self._at) else "")
                 )
             case "$":
-                return "&#36;" if self._text.startswith("$", self._at) else found[0]
+                return self._plain_dollar
             case ")" | "]" | "`" | "<" | "&" | "!" | "~":
                 return f"&#{ord(mark)};"
         return found[0]
@@ -194,10 +200,10 @@ class _Paragraph:
         start = found.start()
         if len(found[0]) == 1:
             inline = _DOLLAR.match(self._text, start)
-            if inline and (inside := _formula(inline[1])) is not None:
+            if inline and (inside := _formula(inline[1] or inline[2])) is not None:
                 self._at = inline.end()
                 return f"${_no_second_bracket(inside)}$"
-            return "$"
+            return self._plain_dollar if self._text[self._at : self._at + 1].isdecimal() else "$"
         display = _DOLLARS.match(self._text, start)
         if display and (written := self._display(start, display[1], display.end())):
             return written

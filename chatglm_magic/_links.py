@@ -18,14 +18,21 @@ _PLAIN_URL = re.compile(r"[A-Za-z0-9\-._~:/?#@!*'+,;=%&()|{}^\"]*")
 _TRAILING = ".,;:!?'\")}*_~|"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _LIVE = frozenset({"http", "https", "mailto"})
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _MARK = re.compile(r"[`*_\[\]<>&$\\!|~:@\n\t]|(?i:(?<=www))\.")
 """What may act anywhere in a line; what only acts at its start is not escaped."""
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _INVISIBLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ufeff]")
 
 
+def visible(text: str) -> str:
+    """Put a visible mark for each character that would drive a terminal or cannot be sent at all."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
 def literal(text: str) -> str:
     """Write text so that every parser shows just this text; not for the start of a line."""
+    text = visible(text)
     return _MARK.sub(lambda mark: f"&#{ord(mark[0])};", text)
 
 

@@ -24,12 +24,13 @@ from __future__ import annotations
 import re
 
 from ._inline import DRASTIC, HARMFUL, paragraph
-from ._links import literal
+from ._links import literal, visible
 from ._markdown import Fence, fences, formula
 
 _BREAKS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ACTIVE = re.compile(r"[<&\\`$\[\]]|~~~|://|www\.|^(?: {4}|\t)", re.IGNORECASE | re.MULTILINE)
+_LABEL = re.compile(r"(?m)^(?:[ \t>]|(?:[-*+]|\d{1,9}[.)])(?=[ \t]))*\[")
+"""Where a link's definition may begin; it goes on to a `]:` wherever that stands."""
 _TICKS = re.compile(r"`{3}|~{3}")
 _WORD = re.compile(r"[\w.+#-]{1,40}", re.ASCII)
 _ITEM = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
@@ -50,7 +51,7 @@ def safe(text: str) -> str:
     Args:
         text: A whole reply or a settled block of one; the blocks' results may be put together.
     """
-    text = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _BREAKS.sub("\n", text))
+    text = visible(_BREAKS.sub("\n", text))
     if not _ACTIVE.search(text):
         return text
     return _Writer(text.split("\n")).write()
@@ -61,6 +62,13 @@ def fenced(language: str, code: str) -> str:
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     run = "`" * max(3, longest + 1)
     return f"{run}{language}\n{code}\n{run}"
+
+
+def _is_inert(code: str) -> bool:
+    """Tell whether code would do nothing where a parser took it for text."""
+    return not (
+        DRASTIC.search(code) or HARMFUL.search(code) or _TICKS.search(code) or ("]:" in code and _LABEL.search(code))
+    )
 
 
 class _Writer:
@@ -132,7 +140,7 @@ class _Writer:
         self._in_list = self._in_list or ">" not in fence.head
         self._blank()
         head, code = fence.head.expandtabs(4), "\n".join(fence.code)
-        if fence.flush and not any(pattern.search(code) for pattern in (DRASTIC, HARMFUL, _TICKS)):
+        if fence.flush and _is_inert(code):
             inner = re.sub(r"[^ >]", " ", head)
             self._out += [f"{head}```{language}", *((inner + line).rstrip() for line in fence.code), f"{inner}```"]
         else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from .._compose import bundle, ending, usage_line, visible
+from .._compose import bundle, ending, usage_line
 from .._events import Event, Part, Replace, TextDelta, ThinkingDelta
+from .._links import visible
 from .._reply import Reply
 from . import Publisher
 

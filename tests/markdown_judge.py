@@ -1,0 +1,102 @@
+"""What Markdown becomes under the parsers of notebooks, and what in that could act.
+
+JupyterLab's marked is looked at in tests/browser; markdown-it-py follows VS Code's markdown-it, mistune is nbconvert's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import mistune
+from markdown_it import MarkdownIt
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
+
+_PLUGINS = ["strikethrough", "footnotes", "table", "url", "task_lists", "def_list", "math", "spoiler", "mark", "abbr"]
+
+PARSERS: dict[str, Callable[[str], str]] = {
+    "commonmark": MarkdownIt("commonmark", {"html": True}).render,
+    "markdown-it": MarkdownIt("gfm-like", {"html": True, "linkify": False}).render,
+    "mistune": mistune.create_markdown(escape=False),
+    "mistune with plugins": mistune.create_markdown(escape=False, plugins=_PLUGINS),
+    "nbconvert": markdown2html_mistune,
+}
+_TAGS = frozenset(
+    {"p", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "code", "pre", "ul", "ol", "li", "blockquote", "hr", "br"}
+    | {"a", "table", "thead", "tbody", "tr", "th", "td", "del", "s", "input", "details", "summary", "div", "span"}
+    | {"dl", "dt", "dd", "sup", "section", "mark", "abbr"}
+)
+_ATTRIBUTES = frozenset({"class", "id", "start", "type", "disabled", "checked", "align", "open"})
+_ALIGN = re.compile(r"text-align: ?(left|right|center)")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
+_LIVE = ("http:", "https:", "mailto:")
+
+
+class _Reader(HTMLParser):
+    """Reads HTML as a browser does, roughly: tags, text, the text in `<code>`."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.dangers: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.codes: list[str] = []
+        self._in_code = 0
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in _TAGS:
+            self.dangers.append(f"<{tag}>")
+        for name, value in attrs:
+            if name == "href":
+                self._link(value or "")
+            elif not (
+                name in _ATTRIBUTES
+                or (name == "style" and _ALIGN.fullmatch(value or ""))
+                or (tag == "abbr" and name == "title")
+            ):
+                self.dangers.append(f"<{tag} {name}={value!r}>")
+        if tag == "pre" or (tag == "code" and not self._in_code):
+            self.codes.append("")
+        if tag in {"pre", "code"}:
+            self._in_code += 1
+
+    def handle_endtag(self, tag):
+        if tag in {"pre", "code"}:
+            self._in_code -= 1
+
+    def handle_data(self, data):
+        self.text += data
+        if self._in_code:
+            self.codes[-1] += data
+
+    def handle_comment(self, data):
+        self.dangers.append(f"<!--{data}-->")
+
+    def handle_decl(self, decl):
+        self.dangers.append(f"<!{decl}>")
+
+    def handle_pi(self, data):
+        self.dangers.append(f"<?{data}>")
+
+    def unknown_decl(self, data):
+        self.dangers.append(f"<![{data}]>")
+
+    def _link(self, url):
+        self.links.append(url)
+        scheme = _SCHEME.match(re.sub(r"[\x00-\x20]", "", url).lower())
+        if scheme and scheme[0] not in _LIVE:
+            self.dangers.append(f"href={url!r}")
+
+
+def read(markdown: str, parser: str) -> _Reader:
+    """Read what one parser makes of a text."""
+    return _Reader(PARSERS[parser](markdown))
+
+
+def dangers(markdown: str) -> dict[str, list[str]]:
+    """Give what could act in a text, by parser; empty for a safe text."""
+    found = {name: read(markdown, name).dangers for name in PARSERS}
+    return {name: what for name, what in found.items() if what}

@@ -1,0 +1,225 @@
+"""Hostile Markdown is safe under every parser, and what was meant to be read still reads right."""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markdown_judge import PARSERS, dangers, read
+
+from chatglm_magic._links import literal, target, visible
+from chatglm_magic._markdown import close_open, settled
+from chatglm_magic._safe import fenced, safe
+
+# One string a line, so that it reads as a list of attacks.
+# fmt: off
+HOSTILE = [
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<a href='javascript:alert(1)'>x</a>", "<!-- c -->",
+    "<details>", "</details>", "<pre>", "</pre>", "<style>*{}</style>", "<svg onload=x>", "<iframe src=x>", "<br>", "<",
+    "[a](javascript:alert(1))", "[a](java&#115;cript:alert(1))", "[a](<javascript:alert(1)>)", "[a](java\tscript:x)",
+    "![i](http://e.de/x.png)", "![i](data:image/png;base64,AAAA)", "![i][r]", "[a][r]", "[r]: javascript:alert(1)",
+    "<javascript:alert(1)>", "<http://ok.de/a>", '[ok](http://ok.de/a?b=1&c=2 "title")', "[x\\](javascript:x)",
+    '[x](http://x "$"onmouseover=alert(1) $")', 'http://x/$"onmouseover="alert(1)"$', 'www.x.de/$"onclick=x$',
+    "[", "](", "]", "(", ")", "!", "![", "]:", "`", "``", "```", "````", "~~~", "~~", "`<img src=x onerror=1>`",
+    "`a|<img src=x onerror=1>`", "```html\n", "```\n", "~~~\n", "\n```\n", '```x"onmouseover="a\n', "```mermaid\n",
+    "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\\\(", "\\\\[", "\\\\]", "\\begin{x}", "\\end{x}", "\\begin{align}",
+    "\\end{align}", "$x<y$", "$$a$$", "\\$", "\\\\", "\\", "\\`", "\\<", "\\!", "@@0@@", "\\href{javascript:x}{x}",
+    "\n", "\n\n", "  \n", "\n    ", "\n  ", "\n\t", "\n- ", "\n1. ", "\n> ", "\n* [ ] ", "\n# ", "\n---\n", "\n===\n",
+    "\n|a|b|\n|-|-|\n|", "|", "\n: ", "    ", "\u3000", "\xa0", "\u2028", "\x0c", "\r\n", "\r", "\x00",
+    "a", "b c", "中文", "，", "*", "**", "_", "&lt;", "&#60;", "&", '"', ":", "//", "http://", "x@y.de", "1", "#", " ",
+]
+# fmt: on
+hostile = st.lists(st.sampled_from(HOSTILE), max_size=40).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(hostile)
+@example("`$$`\n\n```\n$$\n<img src=x onerror=1>\n```")  # nbconvert reads the formula first
+@example("$$a$$ x\n\n```\n$$\n<img src=x onerror=1>\n```")
+@example("[r\n\n```\n]: <form>\n```")  # a link's definition that spans a fence
+@example("~~x `**~~<img src=x onerror=1>`")
+@example("~~`<img src=x onerror=1>`")
+@example("http://</a>`<img src=x onerror=1>`")
+@example("!<http://e.de/x.png>")
+@example("1. a\n   ```\n   <script>x</script>\n   ```\n```\n<b>\n```")
+@example("```mermaid\n<script>x</script>\n```")  # nbconvert writes diagrams as they are
+@example("text ~~~\n- [ ] ~~~\n\n```\n~~~\n<img src=x onerror=1>\n```")
+def test_no_parser_finds_anything_that_acts(text):
+    """No tag, handler, image or dangerous link comes of a model's text, whole or cut off, under any parser."""
+    assert dangers(safe(text)) == {}
+    assert dangers(safe(close_open(text))) == {}
+
+
+@settings(deadline=None)
+@given(hostile, hostile)
+def test_blocks_are_as_safe_together_as_alone(text, other):
+    """Settled blocks that were made safe one by one are safe put together, and inside of `<details>`."""
+    cut = settled(text)
+    together = f"{safe(text[:cut])}\n\n{safe(text[cut:])}"
+
+    assert dangers(together) == {}
+    assert dangers(f"<details><summary>x</summary>\n\n{together}\n\n</details>\n\n{safe(other)}") == {}
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<b>bold</b> and <script>alert(1)</script>",
+        "a <!-- comment --> b",
+        "if a < b and c<d: x<y",
+        "&lt;b&gt; stays",
+        "AT&T and R&D &unknown; &#115;",
+        "a[0]: b and [x]: y",
+        "`` a`b `` and `c",
+        "![not an image] and wow!",
+    ],
+)
+def test_what_acts_elsewhere_reads_as_text_here(text, parser):
+    """Raw HTML, comparisons and stray marks show as they were written; only known entities are read."""
+    shown = html.unescape(text) if "&lt;" in text else text.replace("`` a`b ``", "a`b")
+
+    assert read(safe(text), parser).text.strip() == shown
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize(
+    "code",
+    ["List<int>", "a && b", "x <y> z", "a|b <c>", "$x <b>$", "[a](b)", "\\begin{x}", "$$", "a`b<c", "&lt;", "![i](u)"],
+)
+@pytest.mark.parametrize("around", ["{}", "so {} there", "- item {}", "price $5 {} $6", "**{}**", "~~no~~ {}"])
+def test_code_in_a_line_reads_as_it_was_written(code, around, parser):
+    """Generics, links and formulas in backticks keep each character, whatever stands around them."""
+    fence = "``" if "`" in code else "`"
+
+    assert code in read(safe(around.format(f"{fence}{code}{fence}")), parser).codes
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize("before", ["", "text\n", "1. item\n", "> quote\n", "- a\n  - b\n\n", "$$\n", "`\n"])
+def test_a_fence_keeps_its_code(before, parser):
+    """A fence shows its code to the letter, whatever stands before it."""
+    code = 'if a < b:\n    print("<b>", `x`, $y$, "$$")\n\n```\nend ]: \\end{x} &lt;'
+
+    [shown] = read(safe(f"{before}````python\n{code}\n````\ntext"), parser).codes
+
+    assert shown.strip("\n") == code
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize("head", ["   ", "1. ", "- ", "  - ", "> ", "      "])
+@pytest.mark.parametrize(
+    "code", ["x = 1\n\n  y = 2", "#include <stdio.h>\nint x[3]; // $$ `a`", "a: dict[str, int]: b"]
+)
+def test_a_fence_in_a_list_or_quote_keeps_its_code(head, code, parser):
+    """A nested fence shows its code to the letter, and what comes after it is no code."""
+    inner = "> " if ">" in head else " " * len(head)
+    item = "1. item\n" if not head.strip() else ""
+    lines = [f"{head}```c", *(inner + line for line in code.split("\n")), f"{inner}```", "", "after"]
+
+    seen = read(safe(item + "\n".join(lines)), parser)
+
+    assert [shown.rstrip("\n") for shown in seen.codes] == [code]
+    assert seen.text.rstrip().endswith("after")
+
+
+def test_a_harmless_fence_in_a_list_stays_a_fence():
+    """Code that is inert as text too stays a fence, so that it is highlighted."""
+    assert "   ```python\n   def f(x: int) -> list[int]:\n   ```" in safe(
+        "1. a\n   ```python\n   def f(x: int) -> list[int]:\n   ```"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        (r"\(a<b\)", "$a< b$"),
+        (r"so \( x \) is", "so $x$ is"),
+        ("\\[\na = b\n\\]", "$$a = b$$"),
+        ("\\[\n\na\n\nb\n\n\\] then", "$$a b$$\nthen"),
+        (r"\\(x\\) \\[y\\]", "$x$ $$y$$"),
+        (r"\[ a \] - b", "$$a$$\n&#45; b"),
+        ("$$\nE = mc^2 % energy\n$$", "$$E = mc^2$$"),
+        (r"\begin{align} a &= b \\ c &= d \end{align}", r"$$\begin{aligned} a &= b \\ c &= d \end{aligned}$$"),
+        (r"\begin{equation}x\end{equation}", "$$x$$"),
+        ("$x<y$ and $a &lt; b$", "$x< y$ and $a < b$"),
+        (r"$\href{javascript:x}{y}$ \href{z}", r"$href{javascript:x}{y}$ href{z}"),
+        ("It costs $5.", "It costs $5."),
+        (r"It costs $5 and \$6.", "It costs <span>&#36;</span>5 and <span>&#36;</span>6."),
+        ("$ x^2 $ in $HOME", "$x^2$ in $HOME"),
+        ("`\\(x\\)` ``", "`\\(x\\)` &#96;&#96;"),
+        (r"\[link\](http://x.de)", "&#91;link&#93;(http://x.de)"),
+        (r"\[1\] alone \(", "$$1$$\nalone &#40;"),
+        (r"$\begin{x}$ \begin{y} \end{z}", r"$&#92;begin{x}$ &#92;begin{y} &#92;end{z}"),
+    ],
+)
+def test_formulas_get_the_dollars_that_notebooks_know(text, written):
+    r"""`\(…\)`, `\[…\]` and bare environments become formulas outside code; what is none stays text."""
+    assert safe(text) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("![alt](https://e.de/x.png)", "[alt](https://e.de/x.png)"),
+        ("![](https://e.de/x.png)", "[image](https://e.de/x.png)"),
+        ("![a](data:image/png;base64,AA)", "&#33;&#91;a&#93;(data:image/png;base64,AA)"),
+        ("[a](vbscript:x)", "&#91;a&#93;(vbscript:x)"),
+        ("[a](/files/b.txt) [c](#d)", "[a](/files/b.txt) [c](#d)"),
+        ('[a](https://e.de/b_(c) "title")', "[a](https://e.de/b_%28c%29)"),
+        ("[a](<https://e.de/b c>)", "[a](https://e.de/bc)"),
+        ("<https://e.de/x>", "[https&#58;//e.de/x](https://e.de/x)"),
+        ("参见 https://e.de/a。然后", "参见 [https&#58;//e.de/a](https://e.de/a)。然后"),
+        ("see https://e.de/a?b=c.", "see https://e.de/a?b=c."),
+        ("http://e.de/$x$", "http&#58;//e.de/$x$"),
+        ("| a<br>b |\n|---|", "| a<br>b |\n|---|"),
+    ],
+)
+def test_links_are_written_anew(text, written):
+    """Targets are plain or dead, images are links, a URL ends where Chinese begins."""
+    assert safe(text) == written
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:x", "JAVASCRIPT:x", " java\nscript:x", "java&#115;cript:x", "javascript\\:x", "javascript&colon;x",
+        "&#x6a;avascript:x", "\x01javascript:x", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "blob:x", ":x",
+        "java%0ascript:x", "view-source:javascript:x", "",
+    ],
+)  # fmt: skip
+def test_other_schemes_are_dead(url):
+    """Only http, https, mail and places on the same server are linked to, however the scheme is hidden."""
+    assert target(url) == ""
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_literal_text_shows_itself(text):
+    """Any text written by `literal` shows as just that text, control characters marked."""
+    line = " ".join(visible(text).split())
+
+    for parser in PARSERS:
+        assert " ".join(read(f"x {literal(line)} y", parser).text.split()) == " ".join(f"x {line} y".split())
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="`~ab\n "))
+def test_a_fence_can_hold_any_code(code):
+    """`fenced` chooses a run of backticks that its code does not hold."""
+    [shown] = read(fenced("python", f"{code}."), "commonmark").codes
+
+    assert shown == f"{code}.\n"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["\\[", "\\(", "$", "$$", "`", "``` ", "<", "[", "](", "![", "]:", "http://", "www.", "\\begin{a}", "<br>", "&#",
+     "\\[ a \\\\[2pt] ", "$a\\", "[a](", "$$a$$ ", "> ", "- ", "\\\\", "~", "*", "![a](b"],
+)  # fmt: skip
+def test_no_text_is_slow(piece):
+    """What begins without end does not make the work grow faster than the text (a quadratic walk would not end)."""
+    assert len(safe(piece * 40_000)) > 0
+    assert len(safe(f"{piece}\n" * 20_000)) > 0
