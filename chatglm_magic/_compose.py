@@ -140,6 +140,30 @@ def ending(reply: Reply) -> str:
     return _ENDINGS.get(reply.finish_reason or "", "")
 
 
+def _in_form(reply: Reply, form: str) -> dict[str, str] | None:
+    """Give a reply in another form than Markdown, with what is to be said about it; None if it has nothing of that."""
+    notices = [" ".join(part.content.split()) for part in reply.parts if part.kind == "notice"]
+    words = [*notices, *_sentences(reply), ending(reply)]
+    if form == "text" and reply.text.strip():
+        notes = [f"[{word.strip('[]')}]" for word in words if word]
+        return {"text/plain": visible("\n\n".join((reply.text, *notes)))}
+    written: list[str] = []
+    plain = ""
+    if form == "code":
+        written = [safe(fenced(found.language, found.source)) for found in reply.code]
+        plain = "\n\n".join(found.source for found in reply.code)
+    elif form == "json":
+        try:
+            plain = json.dumps(reply.json, indent=2, ensure_ascii=False)
+        except ReplyFormatError:
+            return None  # whoever asked for JSON raises it
+        written = [fenced("json", plain)]
+    if not written:
+        return None
+    markdown = "\n\n".join((*written, *(f"*{_line(word)}*" for word in words if word)))
+    return {"text/markdown": markdown, "text/plain": visible(plain)}
+
+
 def _plain(reply: Reply) -> str:
     """Give the answer alone; the thinking where there is none; how it ended if not well."""
     text = reply.text if reply.text.strip() else reply.thinking
