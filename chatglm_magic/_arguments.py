@@ -26,6 +26,7 @@ __all__ = [
     "option_rows",
     "parse",
     "short_help",
+    "table",
 ]
 
 
@@ -38,24 +39,54 @@ class Command:
         values: What may follow it, for readers: `[name]`.
         help: What it does, in a few words.
         most: How many words may follow; with more of them the line is a prompt.
-        rest: What those words must look like, all together, where not every word will do.
+        rest: What those words must look like, joined by blanks, where not all will do; `most` does not
+            count then.
     """
 
     name: str
     values: str
     help: str
-    most: float = 0
-    rest: re.Pattern[str] | None = None
+    most: int = 0
+    rest: str | None = None
 
     def fits(self, words: list[str]) -> bool:
         """Tell whether a line's words, the first one included, are this command."""
-        if words[0] != self.name or len(words) - 1 > self.most:
+        if words[0] != self.name:
             return False
-        return self.rest is None or len(words) == 1 or self.rest.fullmatch(" ".join(words[1:])) is not None
+        if self.rest is None:
+            return len(words) - 1 <= self.most
+        return re.fullmatch(self.rest, " ".join(words[1:]), re.DOTALL) is not None
 
+
+_NAME = r"[\w.-]{1,60}"
+_WHOSE = r"(|zai|bigmodel|openai|https?://\S+)"
+_ONE_WORD = "|".join(name.replace("_", "[_-]") for name in PARAMETERS if name != "stop")
+_TOPICS = ("options", "commands", "models", "keys", "context", "errors")
 
 COMMANDS: tuple[Command, ...] = (
-    Command("help", "", "this manual"),
+    Command("help", "[topic]", f"this manual, or a page of it: {', '.join(_TOPICS)}", rest=f"({'|'.join(_TOPICS)})?"),
+    Command("models", "[filter]", "the models of who answers, or of a provider: models zai", rest=r"\S*|[a-z]+ \S+"),
+    Command("use", "MODEL", "let this model answer from now on", rest=r"\S+"),
+    Command("login", "[provider or URL]", "type a key, hidden, and keep it for one host", rest=_WHOSE),
+    Command("logout", "[provider or URL]", "forget a key that was typed", rest=_WHOSE),
+    Command("status", "", "who answers, where the key comes from, which conversation"),
+    Command(
+        "set",
+        "[K [V]]",
+        "system, think, timeout or a parameter for this conversation; none takes it away",
+        rest=rf"|({_ONE_WORD}|think|timeout|stop|system)( \S+)?|(system|stop) .+",
+    ),
+    Command("new", "[name]", "begin a conversation, or go on with that one", rest=rf"({_NAME})?"),
+    Command("chats", "", "the conversations"),
+    Command("history", "[n]", "what was said, or its last n exchanges", rest=r"\d{0,6}"),
+    Command("undo", "", "take the last exchange back"),
+    Command("retry", "", "ask the last question again, in the place of its answer"),
+    Command("continue", "", "go on with an answer that was stopped or cut off"),
+    Command("reset", "", "start the conversation over"),
+    Command("last", "", "show the last reply again"),
+    Command("code", "[n]", "a code block of the last reply, as a string", rest=r"\d{0,6}"),
+    Command("rename", "[name] new-name", "give a conversation another name", rest=rf"({_NAME} )?{_NAME}"),
+    Command("delete", "[name]", "delete a conversation", rest=rf"({_NAME})?"),
     Command("version", "", "the version of chatglm_magic"),
 )
 """Every reserved first word of a line."""
@@ -105,7 +136,7 @@ def find_command(arguments: Arguments) -> tuple[Command, list[str]] | None:
 
 def manual() -> str:
     """Write the manual: what `%chatglm?` and `%chatglm help` show."""
-    return "\n".join((_HEAD, "", "Options:", *_rows(option_rows()), "", "Commands:", *_rows(command_rows()), _FOOT))
+    return "\n".join((_HEAD, "", table("Options:", option_rows()), "", table("Commands:", command_rows()), _FOOT))
 
 
 def short_help() -> str:
@@ -121,6 +152,11 @@ def option_rows() -> list[tuple[str, str]]:
 def command_rows() -> list[tuple[str, str]]:
     """Give usage and help of every command, for tables."""
     return [(f"{command.name} {command.values}".rstrip(), command.help) for command in COMMANDS]
+
+
+def table(head: str, rows: list[tuple[str, str]]) -> str:
+    """Write rows below a line that says what they are."""
+    return "\n".join((head, *_rows(rows)))
 
 
 _HEAD = """\

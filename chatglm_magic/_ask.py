@@ -7,15 +7,14 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ._chat import Choice
+from ._chat import Chat, Choice
 from ._config import Defaults
 from ._conversations import choose_for, configured, conversation_for
 from ._errors import ChatGLMError, Interrupted
 from ._events import Event, Part
 from ._insert import code_for_cell, put_into_cell
-from ._messages import OptionValue
 from ._outcomes import Ask
 from ._prompt import Prompt, notebook_of, prepare
 from ._reply import Reply
@@ -98,24 +97,14 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
         ConfigError: Nobody can be asked so; see `choose`.
     """
     arguments = asked.arguments
-    choice, guessed = _choose(magics, arguments)
+    choice = choose_for(magics, arguments)
+    guessed = configured(magics).over(Defaults.from_environment()) == Defaults()
     prompt = prompt_of(magics, asked)
-    chat = _conversation(magics, arguments, choice)
+    chat = conversation_for(magics, arguments, choice)
     reply = Reply()
 
     def open_events(notify: Callable[[str], None]) -> AsyncGenerator[Event]:
-        return chat.stream(
-            prompt.text,
-            reply=reply,
-            choice=choice,
-            remember=arguments.history,
-            place=asked.place,
-            system=arguments.system if arguments.system is not None else chat.system or magics.system,
-            think=arguments.think,
-            timeout=arguments.timeout or chat.timeout or magics.timeout or None,
-            notify=notify,
-            **(_configured_options(magics) | chat.options | arguments.options),
-        )
+        return chat.stream(prompt.text, reply=reply, notify=notify, **_how(magics, asked, chat, choice))
 
     notice = choice.why if magics.say_once(choice.why) else ""
     with_button = alone and not arguments.quiet and can_show_button(magics.shell)
@@ -161,8 +150,41 @@ def _check(magics: ChatGLMMagics, arguments: Arguments, reply: Reply) -> None:
         put_into_cell(magics.shell, code, replace=arguments.insert == "replace")
 
 
-def _configured_options(magics: ChatGLMMagics) -> dict[str, OptionValue | None]:
-    return {"temperature": magics.temperature, "max_tokens": magics.max_tokens}
+def show_dry_run(magics: ChatGLMMagics, asked: Ask) -> None:
+    """Show what a question would send and to whom; send nothing, and change no conversation.
+
+    Raises:
+        ConfigError: It cannot be asked so.
+    """
+    from ._dry_run import tell
+
+    arguments = asked.arguments
+    choice = choose_for(magics, arguments)
+    prompt = prompt_of(magics, asked)
+    chat = magics.chats.get(arguments.conversation or magics.current)
+    if chat is None or arguments.new:
+        chat = Chat(choice.provider, model=choice.model)
+    if magics.history_tokens is not None:
+        chat.history_tokens = magics.history_tokens
+    request = chat.request(prompt.text, **_how(magics, asked, chat, choice))
+    magics.shell.display_pub.publish(tell(request, choice.provider, prompt.notes))
+
+
+def _how(magics: ChatGLMMagics, asked: Ask, chat: Chat, choice: Choice) -> dict[str, Any]:
+    """Give what `Chat.stream` and `Chat.request` take: options, over the conversation's, over `%config`."""
+    arguments = asked.arguments
+    return {
+        "choice": choice,
+        "remember": arguments.history,
+        "place": asked.place,
+        "system": arguments.system if arguments.system is not None else chat.system or magics.system,
+        "think": arguments.think,
+        "timeout": arguments.timeout or chat.timeout or magics.timeout or None,
+        "temperature": magics.temperature,
+        "max_tokens": magics.max_tokens,
+        **chat.options,
+        **arguments.options,
+    }
 
 
 def _label(choice: Choice) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, cast
 
-from ._arguments import Command, manual
+from ._arguments import Command
+from ._commands_talk import TalkCommands
+from ._commands_who import WhoCommands
 from ._outcomes import Outcome, Value
+from ._saying import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from ._magic import ChatGLMMagics
 
 
-class Commands:
-    """The commands of one shell. A method takes the line and the words after the first one.
+class Commands(TalkCommands, WhoCommands):
+    """The commands of one shell. A method takes the line as it was read, and the words after the first one.
 
     Args:
         magics: The settings and the conversations.
@@ -34,17 +36,14 @@ class Commands:
         method = cast("Callable[..., Outcome | None]", getattr(self, f"do_{command.name}"))
         return method(arguments, *words) or Value()
 
-    def do_help(self, _: Arguments) -> None:
-        """Show the manual."""
-        say(manual())
+    def do_help(self, _: Arguments, topic: str = "") -> None:
+        """Show the manual, or a page of it."""
+        from ._help import page
+
+        say(page(topic))
 
     def do_version(self, _: Arguments) -> None:
         """Show the version."""
         from ._version import __version__
 
         say(f"chatglm_magic {__version__}")
-
-
-def say(text: str) -> None:
-    """Write a line below the cell."""
-    sys.stdout.write(f"{text}\n")

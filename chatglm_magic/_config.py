@@ -68,14 +68,25 @@ def find_key(provider: str, base_url: str, configured: Defaults) -> str:
         base_url: Where the request will go; empty for the provider's own host.
         configured: What the user configured outside the call.
     """
+    return _find(provider, base_url, configured)[0]
+
+
+def key_place(provider: str, base_url: str, configured: Defaults) -> str:
+    """Tell where the key that `find_key` gives comes from, in words that hold nothing of it."""
+    return _find(provider, base_url, configured)[1] or "none"
+
+
+def _find(provider: str, base_url: str, configured: Defaults) -> tuple[str, str]:
+    """Give a key and where it comes from; two empty strings where there is none."""
     name = KEY_NAMES.get(provider, "")
     if not name:
-        return ""
+        return "", ""
     own = HOSTS.get(provider, configured.base_url)
     target = base_url or own
     if not target:
-        return ""
+        return "", ""
     key = os.environ.get(name, "").strip()
     if key and own and origin(own) == origin(target):
-        return key
-    return load_key(target)
+        return key, f"{name} in the environment"
+    kept = load_key(target)
+    return (kept, "kept by %chatglm login") if kept else ("", "")

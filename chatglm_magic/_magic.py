@@ -45,6 +45,8 @@ class ChatGLMMagics(Magics):
     Attributes:
         chats: The conversations of this kernel, by name.
         current: The name of the conversation that a line without `-c` is asked in.
+        last: The kernel's last reply, whole or as far as it has come.
+        asked: The last question of each conversation, as it was asked, and its reply.
     """
 
     provider = Unicode("auto", help="Who answers: auto, local, zai, bigmodel, openai or chatglm.").tag(config=True)
@@ -77,6 +79,8 @@ class ChatGLMMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         self.chats: dict[str, Chat] = {}
         self.current = "default"
+        self.last: Reply | None = None
+        self.asked: dict[str, tuple[Arguments, Reply]] = {}
         self._errors = ErrorWatch(shell.compile)
         self._shown: list[Reply] = []
         self._said: set[str] = set()
@@ -86,7 +90,7 @@ class ChatGLMMagics(Magics):
     @line_cell_magic
     def chatglm(self, line: str, cell: str | None = None) -> object:
         """Ask a model; its reply streams into the cell. `%chatglm help` is the manual."""
-        outcome = self._read(line, cell)
+        outcome = self._or_shown(self._read(line, cell))
         if not isinstance(outcome, Ask):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(io_thread.wait_for(outcome.run()))
             if isinstance(outcome, Value):
@@ -105,7 +109,7 @@ class ChatGLMMagics(Magics):
     @line_cell_magic
     async def chatglm_async(self, line: str, cell: str | None = None) -> object:
         """Do what %chatglm does, awaited. Cells call it by themselves; write %chatglm."""
-        outcome = self._read(line, cell)
+        outcome = self._or_shown(self._read(line, cell))
         if not isinstance(outcome, Ask):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
@@ -142,6 +146,15 @@ class ChatGLMMagics(Magics):
         msg = "There is nothing to ask: the prompt is empty. %chatglm? is the manual."
         raise UsageError(msg)
 
+    def _or_shown(self, outcome: Outcome) -> Outcome:
+        """Show a question that is not to be asked."""
+        if not isinstance(outcome, Ask) or not outcome.arguments.dry_run:
+            return outcome
+        from ._ask import show_dry_run
+
+        show_dry_run(self, outcome)
+        return Value()
+
     @cached_property
     def commands(self) -> Commands:
         """What the reserved first words of a line do."""
@@ -162,7 +175,10 @@ class ChatGLMMagics(Magics):
 
     @contextmanager
     def _kept(self, reply: Reply, arguments: Arguments) -> Generator[None]:
-        """Keep a reply, however it ends, where the cell wants it."""
+        """Keep a reply, however it ends, where the cell wants it and where commands look for it."""
+        self.last = reply
+        if arguments.history:
+            self.asked[arguments.conversation or self.current] = arguments, reply
         try:
             yield
         finally:

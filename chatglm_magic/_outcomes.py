@@ -46,9 +46,11 @@ class Later:
 
     Attributes:
         run: Waits: in the notebook's loop where the cell awaits, else in the loop thread.
+        then: Takes what came of it, in the cell's own thread.
     """
 
-    run: Callable[[], Coroutine[Any, Any, Value | Ask]]
+    run: Callable[[], Coroutine[Any, Any, Any]]
+    then: Callable[[Any], Value | Ask]
 
 
 Outcome = Value | Ask | Later

@@ -15,6 +15,7 @@ from chatglm_magic import ChatGLMError, Reply, TextDelta
 from chatglm_magic._arguments import parse
 from chatglm_magic._ask import ask
 from chatglm_magic._magic import ChatGLMMagics
+from chatglm_magic._outcomes import Ask
 
 
 def make_shell(**settings: object) -> InteractiveShell:
@@ -370,13 +371,13 @@ def test_what_auto_took_is_said_once(shell, monkeypatch):
         run(shell, f"%config ChatGLMMagics.{name} = '{'auto' if name == 'provider' else ''}'")
     magics = shell.magics_manager.registry["ChatGLMMagics"]
 
-    question = ask(magics, parse("hi"), alone=False)
+    question = ask(magics, Ask(parse("hi")), alone=False)
     assert question.notice == "No key is set, so the small local demo model answers."
     assert question.lasting
     with capture_output(), question.on_stage():
         question.reply.add(TextDelta("Hello."))
     assert [part.content for part in question.reply.parts] == ["Hello.", question.notice]
-    assert ask(magics, parse("hi"), alone=False).notice == ""
+    assert ask(magics, Ask(parse("hi")), alone=False).notice == ""
     monkeypatch.setenv("CHATGLM_PROVIDER", "chatglm")
-    question = ask(magics, parse("hi"), alone=False)
+    question = ask(magics, Ask(parse("hi")), alone=False)
     assert (question.notice, question.lasting) == ("Using chatglm, as configured.", False)

@@ -81,8 +81,17 @@ def make_provider(name: str, settings: Settings) -> Provider:
     if name not in PROVIDERS:
         msg = f"There is no provider {name!r}. Valid ones: auto, {', '.join(PROVIDERS)}."
         raise ConfigError(msg)
+    return cast("_Factory", _class(name))(settings)
+
+
+def known_models(name: str) -> tuple[str, ...]:
+    """Give the models of a provider that are known without asking it; none for a name that is no provider."""
+    return tuple(getattr(_class(name), "known_models", ())) if name in PROVIDERS else ()
+
+
+def _class(name: str) -> object:
     module, _, attribute = PROVIDERS[name].partition(":")
-    return cast("_Factory", getattr(importlib.import_module(module), attribute))(settings)
+    return getattr(importlib.import_module(module), attribute)
 
 
 def split_spec(spec: str) -> tuple[str, str]:
