@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._compose import bundle, usage_line, visible
+from .._compose import bundle, usage_line
 from .._events import Event, Replace, TextDelta
+from .._links import visible
 from .._reply import Reply
 from . import Renderer
 
