@@ -380,4 +380,4 @@ def test_what_auto_took_is_said_once(shell, monkeypatch):
     assert ask(magics, Ask(parse("hi")), alone=False).notice == ""
     monkeypatch.setenv("CHATGLM_PROVIDER", "chatglm")
     question = ask(magics, Ask(parse("hi")), alone=False)
-    assert (question.notice, question.lasting) == ("Using chatglm, as configured.", False)
+    assert (question.notice, question.lasting) == ("Using chatglm, as configured.", "")
