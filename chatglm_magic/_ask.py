@@ -162,11 +162,12 @@ def show_dry_run(magics: ChatGLMMagics, asked: Ask) -> None:
     choice = choose_for(magics, arguments)
     prompt = prompt_of(magics, asked)
     chat = magics.chats.get(arguments.conversation or magics.current)
-    if chat is None or arguments.new:
+    if chat is None:
         chat = Chat(choice.provider, model=choice.model)
     if magics.history_tokens is not None:
         chat.history_tokens = magics.history_tokens
-    request = chat.request(prompt.text, **_how(magics, asked, chat, choice))
+    how = _how(magics, asked, chat, choice)
+    request = chat.request(prompt.text, **how | {"remember": arguments.history and not arguments.new})
     magics.shell.display_pub.publish(tell(request, choice.provider, prompt.notes))
 
 

@@ -87,6 +87,8 @@ class Reply:
                     self._calls[index] = _Call()
                     self._place(index)
                 self._calls[index].add(event)
+            case Part() if self._whole:  # a note of our own, behind all that the wire brought
+                self._whole += (event,)
             case Part():
                 self._place(event)
             case Usage():

@@ -1,0 +1,53 @@
+"""What a question would send, told and not sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._history import estimate_tokens
+from ._links import literal, visible
+from ._safe import fenced, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._messages import Request
+    from .providers import Provider
+
+_HEAD = "Dry run: nothing was sent."
+_THINKING = {True: "on", False: "off"}
+
+
+def tell(request: Request, provider: Provider, notes: Sequence[str] = ()) -> dict[str, str]:
+    """Write what a request says and to whom, as Markdown and as plain text; no key stands in it.
+
+    Args:
+        request: What would be sent.
+        provider: Who would be asked.
+        notes: What else the user should know.
+    """
+    facts = _facts(request, provider)
+    markdown = [f"**{_HEAD}**", "\n".join(f"- {name}: {literal(value)}" for name, value in facts.items())]
+    plain = [_HEAD, "\n".join(f"{name}: {value}" for name, value in facts.items())]
+    for note in notes:
+        markdown.append(f"*{literal(note)}*")
+        plain.append(note)
+    for message in request.messages:
+        markdown.append(f"**{message.role}**\n\n{safe(fenced('text', message.content))}")
+        plain.append(f"{message.role}:\n{message.content}")
+    return {"text/markdown": "\n\n".join(markdown), "text/plain": visible("\n\n".join(plain))}
+
+
+def _facts(request: Request, provider: Provider) -> dict[str, str]:
+    model = request.model or getattr(provider, "model", "") or "the first that the server lists"
+    options = [
+        f"{name} {', '.join(value) if isinstance(value, tuple) else value}" for name, value in request.options.items()
+    ]
+    return {
+        "provider": provider.name,
+        "model": model,
+        "host": getattr(provider, "host", "") or "this process",
+        "options": ", ".join(options) or "none",
+        "thinking": "as the service does" if request.think is None else _THINKING[request.think],
+        "tokens": f"about {estimate_tokens(list(request.messages))}, estimated",
+    }
