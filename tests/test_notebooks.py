@@ -29,7 +29,7 @@ def test_a_notebook_runs_as_its_reader_would_run_it(path, tmp_path):
         tags = cell.metadata.get("tags", [])
         if cell.cell_type != "code" or "skip-execution" in tags:
             continue
-        failed = any(output.output_type == "error" for output in cell.outputs)
+        failed = any(output.output_type == "error" or "UsageError" in output.get("text", "") for output in cell.outputs)
         assert failed == ("raises-exception" in tags), cell.source
         if cell.source.startswith("%%chatglm") and not failed:
             asking += 1
