@@ -84,6 +84,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("continue", "", "go on with an answer that was stopped or cut off"),
     Command("reset", "", "start the conversation over"),
     Command("last", "", "show the last reply again"),
+    Command("fix", "[replace]", "send the last error; put a corrected cell below, or here", rest="(below|replace)?"),
+    Command("explain", "", "send the last error; have it explained"),
     Command("code", "[n]", "a code block of the last reply, as a string", rest=r"\d{0,6}"),
     Command("rename", "[name] new-name", "give a conversation another name", rest=rf"({_NAME} )?{_NAME}"),
     Command("delete", "[name]", "delete a conversation", rest=rf"({_NAME})?"),

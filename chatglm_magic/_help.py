@@ -34,6 +34,9 @@ says so then). Running a cell again replaces what it said before.
   --no-history                 neither sees nor enters it
   %chatglm undo, retry         take the last exchange back, ask it again
   {name}, {df.shape}, {rows[0]}  in a prompt: the value of a variable, sent as data; {{x}} stays {x}
+  --vars a,b  --cells 3,5-7    variables and cells, below the prompt
+  --err, %chatglm fix, explain  the last error with its cell; fix puts a corrected cell below, never run
+  --dry-run                    what would be sent, and to whom; nothing is
   -- at the beginning          what follows is a prompt, whatever it looks like
 
 Nothing else leaves the kernel: only the prompt and what it names."""
