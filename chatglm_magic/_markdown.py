@@ -191,11 +191,16 @@ def settled(text: str, start: int = 0, *, items: bool = False) -> int:
     return cut
 
 
-def close_open(text: str) -> str:
+def close_open(text: str, *, growing: bool = False) -> str:
     """Make a text that is cut off in the middle fit to be shown.
 
     A formula that is still open is shown as its source, since half a formula shows as an error; so
     is half a diagram. An open fence is closed.
+
+    Args:
+        text: The text so far.
+        growing: Whether more is to come at once: what would show as bare marks until then, and jump, is
+            left out (a table's head without its rule) or finished (`**bold` without its end).
     """
     lines = text.split("\n")
     found = fences(lines)
@@ -212,7 +217,47 @@ def close_open(text: str) -> str:
             source = "\n".join(lines[number:])
             return "\n".join([*lines[:number], "```latex", source, "```"])
         number = max(end, number + 1)
-    return text
+    if not growing:
+        return text
+    after = found[-1].after if found else 0
+    return "\n".join([*lines[:after], *_steady(lines[after:])])
+
+
+_RULE = re.compile(r"[ \t|:-]*")
+_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
+_HALF_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*$")
+
+
+def _steady(lines: list[str]) -> list[str]:
+    """Leave out a table's head until its rule is there; finish the marks that are open in the last line."""
+    last = len(lines) - 1 if lines and lines[-1].strip() else len(lines) - 2
+    first = last
+    while first >= 0 and last - first < 3 and lines[first].lstrip(" ").startswith("|"):  # noqa: PLR2004 - head, rule, row
+        first -= 1
+    rows = lines[first + 1 : last + 1]
+    if len(rows) == 1 or (len(rows) == 2 and _RULE.fullmatch(rows[1]) and not _is_rule(rows[1], rows[0])):  # noqa: PLR2004 - head and rule
+        return lines[: first + 1]
+    return [*lines[:-1], _finish_marks(lines[-1])] if lines else lines
+
+
+def _is_rule(line: str, head: str) -> bool:
+    """Tell whether a line makes the one before it a table's head."""
+    cells = line.strip().strip("|").split("|")
+    return all("-" in cell for cell in cells) and len(cells) >= len(
+        head.replace("\\|", "").strip().strip("|").split("|")
+    )
+
+
+def _finish_marks(line: str) -> str:
+    """Close the code, emphasis or link that is open at a line's end; drop a mark with nothing behind it."""
+    bare = _SPAN.sub("", line)
+    if "`" in bare:
+        run = re.findall("`+", bare)[-1]
+        return f"{line}{run}" if not bare.endswith("`") else line[: -len(run)]
+    said = bare.split("**")[-1]
+    if bare.count("**") % 2 and not said[:1].isspace():
+        return f"{line.rstrip('* ')}**" if said.strip("* ") else line[: line.rindex("**")]
+    return _HALF_LINK.sub(r"\1", line)
 
 
 def split_fence(text: str) -> tuple[str, str] | None:

@@ -176,6 +176,34 @@ def test_what_is_open_is_closed_for_a_glance(text, closed):
     assert close_open(text) == closed
 
 
+@pytest.mark.parametrize(
+    ("text", "steady"),
+    [
+        ("a\n\n| x | y |", "a\n"),
+        ("a\n\n| x | y |\n| ---", "a\n"),
+        ("a:\n| x | y |\n| --- | ", "a:"),
+        ("| x | y |\n| --- | -", "| x | y |\n| --- | -"),
+        ("| x |\n| - |\n| **1", "| x |\n| - |\n| **1**"),
+        ("| x |\n| y |", "| x |\n| y |"),
+        ("| x |\n\n", "| x |\n\n"),
+        ("so **bold wo", "so **bold wo**"),
+        ("so **bold*", "so **bold**"),
+        ("so **", "so "),
+        ("2 ** 3", "2 ** 3"),
+        ("call `f(", "call `f(`"),
+        ("call `", "call "),
+        ("`a` **b** c", "`a` **b** c"),
+        ("see [this](https://x.de/a", "see this"),
+        ("see [this](https://x.de/a)", "see [this](https://x.de/a)"),
+        ("```\n| x |\n```\n| y |", "```\n| x |\n```"),
+        ("```\n| x **", "```\n| x **\n```"),
+    ],
+)
+def test_half_marks_are_not_seen_while_a_text_grows(text, steady):
+    """A table's head waits for its rule; marks that are open at the end are closed: nothing jumps later."""
+    assert close_open(text, growing=True) == steady
+
+
 @given(
     st.lists(st.sampled_from(["a", " b", "", "``", "```", "~~~~~~", "    c", "````x"]), min_size=1),
     st.text(alphabet="xy\n"),

@@ -50,6 +50,7 @@ def test_no_parser_finds_anything_that_acts(text):
     """No tag, handler, image or dangerous link comes of a model's text, whole or cut off, under any parser."""
     assert dangers(safe(text)) == {}
     assert dangers(safe(close_open(text))) == {}
+    assert dangers(safe(close_open(text, growing=True))) == {}
 
 
 @settings(deadline=None)

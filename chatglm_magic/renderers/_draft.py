@@ -100,7 +100,7 @@ class Draft:
                 self._above, tail = "", halves[1]
         self._tail = [tail]
         anew, self._anew = self._anew, False
-        return Frame(finished, _join(self._above, safe(close_open(tail)), self._live(now)), anew)
+        return Frame(finished, _join(self._above, safe(close_open(tail, growing=True)), self._live(now)), anew)
 
     def _live(self, now: float) -> str:
         """Tell what goes on that is no text."""

@@ -29,7 +29,8 @@ def show(*events):
     raw(reply._repr_markdown_())
 """
 
-# Looks at an element (not at our Stop button) and gives what is wrong with it; watches all that is put into outputs, if only for a moment.
+# Looks at an element (not at our Stop button) and gives what is wrong with it; watches all that is put into outputs,
+# if only for a moment.
 WATCH = r"""() => {
   const bad = 'script,iframe,frame,form,object,embed,style,link,base,meta,video,audio,source,track,textarea,select,'
     + 'button,marquee,template,noscript,foreignObject,animate,use,[srcdoc],[srcset],[poster],[background],[formaction],'
@@ -142,7 +143,7 @@ def test_each_hostile_text_shows_as_text(lab, ui):
 
 def test_no_text_becomes_dangerous_by_being_cut(lab):
     """A reply that has come in part, its blocks put below each other, is as safe as a whole one."""
-    each = "raw('\\n\\n'.join(safe(close_open(part)) for part in cuts(text)))"
+    each = "raw('\\n\\n'.join(safe(close_open(part, growing=True)) for part in cuts(text)))"
     cells = [SHOW, *show_all(len(TEXTS), each)]
     with lab.opens(cells) as notebook:
         guard = Guard(notebook, lab.jupyter.url)
