@@ -17,6 +17,7 @@ from ._options import TABLE, ArgumentError, Arguments, Option
 __all__ = [
     "COMMANDS",
     "TABLE",
+    "TOPICS",
     "ArgumentError",
     "Arguments",
     "Command",
@@ -61,10 +62,11 @@ class Command:
 _NAME = r"[\w.-]{1,60}"
 _WHOSE = r"(|zai|bigmodel|openai|https?://\S+)"
 _ONE_WORD = "|".join(name.replace("_", "[_-]") for name in PARAMETERS if name != "stop")
-_TOPICS = ("options", "commands", "models", "keys", "context", "errors")
+TOPICS = ("options", "commands", "models", "keys", "context", "errors")
+"""The pages of the manual."""
 
 COMMANDS: tuple[Command, ...] = (
-    Command("help", "[topic]", f"this manual, or a page of it: {', '.join(_TOPICS)}", rest=f"({'|'.join(_TOPICS)})?"),
+    Command("help", "[topic]", f"this manual, or a page of it: {', '.join(TOPICS)}", rest=f"({'|'.join(TOPICS)})?"),
     Command("models", "[filter]", "the models of who answers, or of a provider: models zai", rest=r"\S*|[a-z]+ \S+"),
     Command("use", "MODEL", "let this model answer from now on", rest=r"\S+"),
     Command("login", "[provider or URL]", "type a key, hidden, and keep it for one host", rest=_WHOSE),

@@ -48,6 +48,7 @@ class WhoCommands:
 
         def show(found: tuple[list[str], str]) -> Value:
             names, note = found
+            self.magics.listed[choice.provider.name] = names
             _list(names, wanted, choice.provider.name, note)
             return Value()
 

@@ -14,11 +14,12 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Enum, Float, Integer, Unicode, observe
 
-from . import _cells
+from . import _cells, _matcher
 from ._errors import ChatGLMError
 from ._last_error import ErrorWatch, LastError
 from ._loops import io_thread, remember_main_loop, wait_here
 from ._outcomes import Ask, Outcome, Value
+from ._places import CellPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ._arguments import Arguments
     from ._chat import Chat
     from ._commands import Commands
+    from ._history import Place
     from ._reply import Reply
 
 
@@ -47,6 +49,7 @@ class ChatGLMMagics(Magics):
         current: The name of the conversation that a line without `-c` is asked in.
         last: The kernel's last reply, whole or as far as it has come.
         asked: The last question of each conversation, as it was asked, and its reply.
+        listed: The models that providers were seen to have, by provider.
     """
 
     provider = Unicode("auto", help="Who answers: auto, local, zai, bigmodel, openai or chatglm.").tag(config=True)
@@ -81,7 +84,9 @@ class ChatGLMMagics(Magics):
         self.current = "default"
         self.last: Reply | None = None
         self.asked: dict[str, tuple[Arguments, Reply]] = {}
+        self.listed: dict[str, list[str]] = {}
         self._errors = ErrorWatch(shell.compile)
+        self._places = CellPlaces()
         self._shown: list[Reply] = []
         self._said: set[str] = set()
         super().__init__(shell)
@@ -109,7 +114,7 @@ class ChatGLMMagics(Magics):
     @line_cell_magic
     async def chatglm_async(self, line: str, cell: str | None = None) -> object:
         """Do what %chatglm does, awaited. Cells call it by themselves; write %chatglm."""
-        outcome = self._or_shown(self._read(line, cell))
+        outcome = self._or_shown(self._read(line, cell, self._places.next()))
         if not isinstance(outcome, Ask):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
@@ -122,7 +127,7 @@ class ChatGLMMagics(Magics):
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
         return self._followed(question.reply, outcome)
 
-    def _read(self, line: str, cell: str | None) -> Outcome:
+    def _read(self, line: str, cell: str | None, place: Place | None = None) -> Outcome:
         """Find out what is to be done, and do at once what needs no waiting."""
         from ._arguments import ArgumentError, Arguments, find_command, parse, short_help
 
@@ -135,7 +140,7 @@ class ChatGLMMagics(Magics):
         if found is not None:
             return self.commands.run(*found, arguments)
         if arguments.prompt.strip():
-            return Ask(arguments)
+            return Ask(arguments, place)
         if cell is None and arguments == Arguments():
             sys.stdout.write(f"{short_help()}\n")
             return Value()
@@ -202,13 +207,17 @@ class ChatGLMMagics(Magics):
         if self.say_once(text):
             sys.stderr.write(f"chatglm_magic: {text}\n")
 
-    def _before_cell(self, *_: object) -> None:
+    def _before_cell(self, info: object = None) -> None:
+        if not _cells.is_nested(sys._getframe()):  # noqa: SLF001 - a cell that runs another stays the one that asks
+            self._places.begin(info, getattr(self.shell, "parent_header", None))
         if _cells.awaits_ours_only():
             from ._loop import let_code_be_interrupted
 
             let_code_be_interrupted(_cells.is_nested)
 
     def _after_cell(self, *_: object) -> None:
+        if not _cells.is_nested(sys._getframe()):  # noqa: SLF001 - as above
+            self._places.end()
         for reply in self._shown:
             reply.quiet_once = False
         if self._shown and isinstance(captured := getattr(self.shell.display_pub, "outputs", None), list):
@@ -232,7 +241,7 @@ class ChatGLMMagics(Magics):
         """Take a place in the shell."""
         shell = self.shell
         shell.register_magics(self)
-        self._uninstall = _cells.install(shell)
+        self._uninstall = (_cells.install(shell), _matcher.install(shell, self))
         for name, callback in self._callbacks():
             shell.events.register(name, callback)
         if getattr(shell, "kernel", None) is None:
@@ -243,7 +252,8 @@ class ChatGLMMagics(Magics):
     def uninstall(self) -> None:
         """Leave nothing behind in the shell."""
         shell = self.shell
-        self._uninstall()
+        for uninstall in self._uninstall:
+            uninstall()
         for name, callback in self._callbacks():
             shell.events.unregister(name, callback)
         manager = shell.magics_manager

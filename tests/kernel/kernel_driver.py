@@ -120,6 +120,10 @@ class Kernel:
     Args:
         folder: Where it works and keeps its settings.
         env: Environment variables beyond those of this process.
+
+    Attributes:
+        typed: What a person types when the kernel asks for input.
+        asked: What it has asked.
     """
 
     def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
@@ -133,6 +137,8 @@ class Kernel:
         self.runs: dict[str, Run] = {}
         self._displays: dict[str, list[dict[str, Any]]] = {}
         self._control: dict[str, dict[str, Any]] = {}
+        self.typed = ""
+        self.asked: list[dict[str, Any]] = []
         self.orphans: list[Message] = []
 
     def __enter__(self) -> Self:
@@ -155,9 +161,9 @@ class Kernel:
         """Run a cell to its end."""
         return self.finish(self.submit(code, **how), timeout)
 
-    def ok(self, code: str) -> Run:
-        """Run a cell that must not fail."""
-        run = self.run(code)
+    def ok(self, code: str, **metadata: Any) -> Run:
+        """Run a cell that must not fail. `cellId=…` is the metadata by which JupyterLab names its cells."""
+        run = self.run(code, **metadata)
         assert run.status == "ok", (code, run.ename, run.evalue, run.traceback)
         return run
 
@@ -165,7 +171,7 @@ class Kernel:
         """Give the repr of an expression's value."""
         return self.ok(f"print(repr({expression}))").stdout.rstrip("\n")
 
-    def submit(self, code: str, *, allow_stdin: bool = True, stop_on_error: bool = True) -> Run:
+    def submit(self, code: str, *, allow_stdin: bool = True, stop_on_error: bool = True, **metadata: Any) -> Run:
         """Send a cell. `allow_stdin` is what tells a front end with a person from a headless run."""
         content = {
             "code": code,
@@ -175,7 +181,7 @@ class Kernel:
             "allow_stdin": allow_stdin,
             "stop_on_error": stop_on_error,
         }
-        run = Run(self._send("shell", "execute_request", content))
+        run = Run(self._send("shell", "execute_request", content, metadata=metadata))
         self.runs[run.id] = run
         return run
 
@@ -183,6 +189,12 @@ class Kernel:
         """Wait until a cell is done and has shown all it shows."""
         self.wait(lambda: run.done, timeout)
         return run
+
+    def complete(self, code: str) -> dict[str, Any]:
+        """Press Tab at the end of a cell's text."""
+        id_ = self._send("shell", "complete_request", {"code": code, "cursor_pos": len(code)})
+        self.wait(lambda: id_ in self._control)
+        return self._control[id_]
 
     def interrupt(self) -> None:
         """Press Jupyter's stop button."""
@@ -199,8 +211,15 @@ class Kernel:
         data = {"method": "custom", "content": {"event": "click"}}
         self._send("shell", "comm_msg", {"comm_id": model_id, "data": data}, subshell)
 
-    def _send(self, channel: str, kind: str, content: dict[str, Any], subshell: str | None = None) -> str:
-        message = self.client.session.msg(kind, content)
+    def _send(
+        self,
+        channel: str,
+        kind: str,
+        content: dict[str, Any],
+        subshell: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> str:
+        message = self.client.session.msg(kind, content, metadata=metadata)
         if subshell is not None:
             message["header"]["subshell_id"] = subshell
         getattr(self.client, f"{channel}_channel").send(message)
@@ -210,7 +229,7 @@ class Kernel:
         """Take messages until something is so."""
         deadline = time.monotonic() + timeout
         poller = zmq.Poller()
-        for name in ("iopub", "shell", "control"):
+        for name in ("iopub", "shell", "control", "stdin"):
             poller.register(getattr(self.client, f"{name}_channel").socket, zmq.POLLIN)
         while not ready():
             assert time.monotonic() < deadline, f"not within {timeout} s; the kernel lives: {self.manager.is_alive()}"
@@ -228,8 +247,12 @@ class Kernel:
         raw = session.deserialize(frames)
         kind, content = raw["header"]["msg_type"], raw["content"]
         parent = raw["parent_header"].get("msg_id", "")
-        if socket is self.client.control_channel.socket:
+        if socket is self.client.control_channel.socket or kind == "complete_reply":
             self._control[parent] = content
+            return
+        if kind == "input_request":
+            self.asked.append(content)
+            self.client.input(self.typed)
             return
         message = Message(kind, content, raw["metadata"], time.monotonic())
         run = self.runs.get(parent)

@@ -1,0 +1,46 @@
+"""Which cell asks: a cell that is run again replaces what it said before."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from ._history import Place
+
+
+class CellPlaces:
+    """Gives each question that a cell awaits its place in the conversation.
+
+    A front end names its cells (JupyterLab and VS Code `cellId`, Colab `colab.cell_id`); where one does
+    not, the cell's source stands for it. Several questions in one cell are told apart by their order.
+    Questions of loops and functions have no place of their own: they are not the cell's, and go to the end.
+    """
+
+    def __init__(self) -> None:
+        self._cell = ""
+        self._asked = 0
+
+    def begin(self, info: Any, header: Any) -> None:  # noqa: ANN401 - IPython's and Jupyter's own
+        """Take note of the cell that begins.
+
+        Args:
+            info: IPython's `ExecutionInfo`.
+            header: The message that asked for the execution; None where there is none.
+        """
+        self._asked = 0
+        metadata = header.get("metadata") if isinstance(header, dict) else None
+        colab = metadata.get("colab") if isinstance(metadata, dict) else None
+        named = getattr(info, "cell_id", None) or (colab.get("cell_id") if isinstance(colab, dict) else None)
+        source = hashlib.sha256(str(getattr(info, "raw_cell", "")).encode(errors="replace")).hexdigest()
+        self._cell = f"id {named}" if named else f"source {source}"
+
+    def end(self) -> None:
+        """Forget the cell: what runs silently after it is not it."""
+        self._cell = ""
+
+    def next(self) -> Place | None:
+        """Give the place of the cell's next question."""
+        if not self._cell:
+            return None
+        self._asked += 1
+        return Place(cell=f"{self._cell} {self._asked}")
