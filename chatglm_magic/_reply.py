@@ -150,7 +150,7 @@ class Reply:
         text = blocks[0].source if len(blocks) == 1 else self.text
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             msg = f"The reply is not JSON ({error}): {shorten(text, 120)!r}. Ask for JSON only, or read reply.text."
             raise ReplyFormatError(msg) from None
 

@@ -142,7 +142,7 @@ class CellRenderer:
         if frame.anew:
             self._clear_blocks()
         for finished in frame.finished:
-            self._slots.show(_markdown(finished))
+            self._slots.show(_markdown(finished), _STREAMING)
             self._slots.advance()
         self._slots.show(_markdown(frame.tail))
         self._coalescer.period = max(self._rest(frame), _GAP * (self._slots.sent - messages))

@@ -1,0 +1,430 @@
+"""What a person sees of a reply in a cell at each moment, and what that costs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from front_end import FrontEnd, Play
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_judge import dangers
+from test_safe import HOSTILE
+
+from chatglm_magic._compose import bundle, compose
+from chatglm_magic._errors import Interrupted, ServerError
+from chatglm_magic._events import (
+    Finished,
+    Part,
+    Replace,
+    Source,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+)
+from chatglm_magic._reply import Reply
+from chatglm_magic.renderers.cell import CellRenderer
+
+SENTENCE = "注意力机制让模型在处理每个词的时候看到其他所有的词，并且按照相关的程度加权求和。"
+
+
+def chinese(characters: int) -> str:
+    """Give Markdown of all kinds of blocks, as long as asked for."""
+    blocks = [
+        "## 标题\n\n",
+        f"{SENTENCE}{SENTENCE}\n\n",
+        f"- {SENTENCE}\n- **重点** {SENTENCE}\n\n",
+        f"{SENTENCE}$x<y$。\n\n",
+        "```python\ndef f(x: list[int]) -> int:\n    return x[0] + 1\n```\n\n",
+    ]
+    text, number = "", 0
+    while len(text) < characters:
+        text += blocks[number % len(blocks)]
+        number += 1
+    return text[:characters]
+
+
+def play(*, exclusive: bool = True, **how) -> Play:
+    front = FrontEnd()
+    if not exclusive:
+        front.prints("the user's own")
+    return Play(front, CellRenderer(front, exclusive=exclusive, clock=front.clock, **how))
+
+
+def stream(text: str, *, seconds: float = 0.005, exclusive: bool = True) -> Play:
+    """Play a text, two characters a delta."""
+    played = play(exclusive=exclusive)
+    for at in range(0, len(text), 2):
+        played.wait(seconds)
+        played.say(TextDelta(text[at : at + 2]))
+    return played
+
+
+def test_a_status_line_is_there_at_once_and_counts_seconds():
+    """Before the first event the cell says who is asked, and each second how long it takes."""
+    played = play()
+
+    assert played.front.markdown == "*glm · waiting*"
+
+    played.wait(3.2)
+
+    assert played.front.markdown == "*glm · waiting · 3 s*"
+    assert len(played.front.log) == 4
+
+    played.renderer.status("trying again")
+    played.wait(0.1)
+
+    assert played.front.markdown == "*glm · trying again · 3 s*"
+
+
+def test_the_first_words_are_shown_at_once():
+    """Words that come right after the status line do not wait for the next paint; later ones do."""
+    played = play()
+    played.wait(0.004)
+    played.say(TextDelta("Hel"))
+
+    assert played.front.markdown == "Hel"
+
+    played.wait(0.005)
+    played.say(TextDelta("lo"))
+
+    assert played.front.markdown == "Hel"
+
+    played.wait(0.1)
+
+    assert played.front.markdown == "Hello"
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_what_is_shown_is_always_what_has_come(exclusive):
+    """At each moment the outputs, one below the other, read as the text so far; nothing is missing or twice."""
+    text = re.sub(r"[$<`\[\]]", "", chinese(6000))
+    played = play(exclusive=exclusive)
+
+    for at in range(0, len(text), 20):
+        played.say(TextDelta(text[at : at + 20]))
+        played.wait(0.4)
+        so_far = text[: at + 20]
+
+        assert re.sub(r"[\s*]+", "", played.front.markdown) == re.sub(r"[\s*]+", "", so_far)
+
+
+def test_the_end_is_one_output():
+    """At the end the cell holds one display with Markdown, plain text and what it came from."""
+    played = stream(chinese(3000))
+    played.say(Usage(1, 2, 3), Finished("stop"))
+    played.end()
+    [output] = played.front.outputs
+
+    assert output["data"] == {"text/markdown": compose(played.reply), "text/plain": played.reply.text}
+    told = output["metadata"]["chatglm_magic"]
+    assert (told["status"], told["model"], told["provider"]) == ("stop", "glm", "test")
+    assert told["usage"] == {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+def test_an_unfinished_output_says_so():
+    """Blocks of a reply that still grows are marked, so that a notebook saved now can tell."""
+    played = stream(chinese(1000))
+
+    assert {output["metadata"]["chatglm_magic"]["status"] for output in played.front.outputs[:-1]} == {"streaming"}
+
+
+def test_among_other_outputs_nothing_is_cleared():
+    """Where the cell holds more than ours, the first output becomes the whole and the others are emptied, in place."""
+    played = stream(chinese(4000), exclusive=False)
+    played.front.prints("printed meanwhile")
+    played.wait(0.5)
+    played.end()
+
+    assert played.front.cleared == 0
+    user = [output for output in played.front.outputs if isinstance(output, str)]
+    first, *others = [output for output in played.front.outputs if isinstance(output, dict)]
+    assert user == ["the user's own", "printed meanwhile"]
+    assert first["data"]["text/markdown"] == compose(played.reply)
+    assert others
+    assert {output["data"].get("text/plain") for output in others} == {""}
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_bytes_grow_with_the_reply(exclusive):
+    """A reply four times as long costs about four times the bytes, and never more than a fixed rate."""
+    costs = []
+    for tokens in (2500, 10_000):
+        played = stream(chinese(2 * tokens), exclusive=exclusive)
+        played.end()
+        costs.append(played.front.bytes)
+        text = len(played.reply.text.encode())
+
+        assert played.front.bytes < 28_000 * played.front.now + 3 * text + 5000
+
+    assert costs[1] < 7 * costs[0]
+
+
+def test_a_reply_of_usual_length_is_cheap_and_prompt():
+    """5,000 tokens in 25 s take half a megabyte; a token is to be seen within 50 ms as a rule, 110 ms at most."""
+    played = stream(chinese(10_000))
+    played.end()
+    lags = sorted(played.lags)
+
+    assert played.front.bytes < 500_000
+    assert lags[len(lags) // 2] <= 0.05
+    assert lags[len(lags) * 99 // 100] <= 0.11
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        chinese(60_000),
+        "```python\n" + "    x = compute(a, b)  # a comment\n" * 1500,
+        "".join(f"{n}. **Point**: words\n   - more\n   - of it\n\n" for n in range(1500)),
+        "| a | b |\n|---|---|\n" + "| some cell | other cell |\n" * 1500,
+        "word " * 10_000,
+        "one\n\n" * 10_000,
+    ],
+    ids=["mixed", "code", "list", "table", "paragraph", "lines"],
+)
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_no_reply_has_too_many_outputs_or_messages(text, exclusive):
+    """However a reply looks, it stays below JupyterLab's 50 outputs and below 20 messages in any second."""
+    played = play(exclusive=exclusive)
+    for at in range(0, len(text), 40):
+        played.wait(0.02)
+        played.say(TextDelta(text[at : at + 40]))
+    played.end()
+
+    assert played.front.peak <= 49
+    assert played.front.busiest(1.0) <= 20
+    assert played.front.bytes < 28_000 * played.front.now + 3 * len(text.encode()) + 5000
+
+
+def test_a_reply_that_comes_at_once_takes_few_messages():
+    """A cached reply, a thousand events in no time, is shown in a handful of messages."""
+    text = chinese(20_000)
+    played = play()
+    played.say(*(TextDelta(text[at : at + 20]) for at in range(0, len(text), 20)), Finished("stop"))
+    played.end()
+
+    assert len(played.front.log) <= 5
+    assert played.front.bytes < 3 * len(text.encode()) + 5000
+
+
+events = st.one_of(
+    st.builds(TextDelta, st.sampled_from(["a ", "b\n\nC", "- x\n", "```\n", "$$", "**c", "long " * 100 + "\n\n"])),
+    st.builds(ThinkingDelta, st.sampled_from(["hm ", "so\n\n"])),
+    st.builds(Replace, st.sampled_from(["", "new", "other\n\ntext\n\n" * 200]), st.sampled_from(["", "thought"])),
+    st.builds(Part, st.sampled_from(["code", "notice", "image", "unknown"]), st.just("x"), st.sampled_from(["", "1"])),
+    st.just(Part("search", sources=(Source("t", "https://e.de"),))),
+    st.just(ToolCallDelta(0, "1", "f", "{}")),
+    st.just(Usage(1, 1, 2)),
+)
+steps = st.lists(st.tuples(st.sampled_from([0.0, 0.01, 0.03, 0.2, 1.5]), events), max_size=60)
+
+
+@settings(deadline=None)
+@given(steps, st.booleans(), st.booleans(), st.sampled_from(["stop", "length", "interrupted", "error"]))
+def test_whatever_comes_ends_as_the_whole(steps, exclusive, show_thinking, reason):
+    """Any events end as the composed reply, at no more than 20 messages a second, the user's outputs untouched."""
+    played = play(exclusive=exclusive, show_thinking=show_thinking)
+    for seconds, event in steps:
+        played.wait(seconds)
+        played.say(event)
+    played.say(Finished(reason))
+    played.end()
+    ours = [output for output in played.front.outputs if isinstance(output, dict)]
+    data, _ = bundle(played.reply, show_thinking=show_thinking)
+
+    assert ours[0]["data"] == data
+    assert all(output["data"] == {"text/plain": ""} for output in ours[1:])
+    assert len(ours) == 1 or not exclusive
+    assert ("the user's own" in played.front.outputs) is not exclusive
+    assert played.front.cleared == 0 or exclusive
+    assert played.front.busiest(1.0) <= 20
+    assert played.front.peak <= 49
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from(HOSTILE), max_size=30), st.lists(st.sampled_from(HOSTILE), max_size=10))
+def test_every_frame_is_safe(pieces, thoughts):
+    """Nothing acts in any output at any moment, in the answer, in thoughts, notices, code or names."""
+    front = FrontEnd()
+    played = Play(front, CellRenderer(front, exclusive=True, clock=front.clock))
+    hostile = [ThinkingDelta(piece) for piece in thoughts] + [TextDelta(piece) for piece in pieces]
+    hostile += [Part(kind, "".join(thoughts)) for kind in ("code", "execution_output", "notice")]
+    hostile += [ToolCallDelta(0, "", "".join(thoughts), "".join(pieces)), Part("server_tool", name="".join(thoughts))]
+    for event in hostile:
+        played.say(event)
+        played.wait(0.3)
+        for output in front.outputs:
+            assert dangers(output["data"].get("text/markdown", "")) == {}
+    played.end()
+    assert dangers(front.markdown) == {}
+
+
+def test_thinking_is_a_line_that_folds_away():
+    """A thought shows as one line with its newest words; with the answer it folds away, and stays in the end."""
+    played = play()
+    played.say(ThinkingDelta("first " * 40))
+    played.wait(2.3)
+    played.say(ThinkingDelta("<b>second</b>"))
+    played.wait(1)
+
+    assert played.front.markdown.startswith("*thinking · 3 s*\n\n> ")
+    assert played.front.markdown.endswith("first &#60;b&#62;second&#60;/b&#62;")
+    assert len(played.front.markdown) < 250
+
+    played.say(TextDelta("Answer"))
+
+    assert played.front.markdown.startswith("<details><summary>Thought for 2.3 s</summary>\n\nfirst first")
+    assert played.front.markdown.endswith("first &lt;b>second&lt;/b>\n\n</details>\n\nAnswer")
+
+    played.say(Finished("stop"))
+    played.end()
+
+    assert re.fullmatch(
+        r"<details><summary>Thought for \d\.\d s</summary>\n\n.*second&lt;/b>\n\n</details>\n\nAnswer",
+        played.front.markdown,
+    )
+    assert played.front.outputs[0]["data"]["text/plain"] == "Answer"
+
+
+def test_thinking_is_calm():
+    """While a model thinks, a glance four times a second is enough."""
+    played = play()
+    for _ in range(400):
+        played.wait(0.005)
+        played.say(ThinkingDelta("word "))
+
+    assert 7 <= len(played.front.log) <= 11
+
+
+def test_hidden_thinking_only_counts():
+    """With thinking hidden the cell says that it goes on, and nothing of it."""
+    played = play(show_thinking=False)
+    played.say(ThinkingDelta("secret"))
+    played.wait(2.1)
+
+    assert played.front.markdown == "*thinking · 2 s*"
+
+    played.say(TextDelta("Answer"), Finished("stop"))
+    played.end()
+
+    assert played.front.markdown == "Answer"
+
+
+def test_a_reply_that_only_thought_is_not_blank():
+    """Where no answer comes, the thinking is shown open, with a word about it."""
+    played = play(show_thinking=False)
+    played.say(ThinkingDelta("hm"), Finished("stop"))
+    played.end()
+
+    assert played.front.markdown.startswith("<details open>")
+    assert "hm" in played.front.markdown
+    assert "gave no answer" in played.front.markdown
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_correction_repaints_everything(exclusive):
+    """What was unsaid disappears, settled blocks too; what is said anew stands in its place."""
+    played = stream(chinese(4000), exclusive=exclusive)
+    before = len(played.front.outputs)
+    played.say(Replace("Something else."))
+    played.wait(1)
+
+    assert before > 2
+    assert played.front.markdown == "Something else."
+
+    played.say(TextDelta(f"\n\n{chinese(4000)}"))
+    played.wait(5)
+
+    assert played.front.markdown.startswith("Something else.\n\n## 标题")
+    assert len(played.front.outputs) <= before + 2
+
+
+def test_a_correction_that_only_adds_is_no_repaint():
+    """Where the corrected text begins with what was said, settled blocks stay as they are."""
+    text = chinese(4000)
+    played = stream(text)
+    blocks = list(played.front.outputs[:-1])
+    cleared = played.front.cleared
+    played.say(Replace(f"{text} More."))
+    played.wait(1)
+
+    assert played.front.outputs[: len(blocks)] == blocks
+    assert played.front.cleared == cleared
+    assert played.front.markdown.endswith("More.")
+
+
+def test_parts_show_as_they_come():
+    """Code, output and images of the service stand between the words, images as links."""
+    played = play()
+    for event in (
+        TextDelta("Let me see."),
+        Part("code", "print(6*7)", id="b"),
+        Part("execution_output", "\n42\n", id="c"),
+        Part("execution_output", "\n42\n", id="c"),
+        Part("image", urls=("https://e.de/cat.png",)),
+        Part("search", sources=(Source("A", "https://a.de"), Source("B", "https://b.de"))),
+        TextDelta("It is 42."),
+    ):
+        played.say(event)
+        played.wait(0.2)
+
+    assert played.front.markdown == (
+        "Let me see.\n\n```python\nprint(6*7)\n```\n\n```text\n42\n```\n\n- [image](https://e.de/cat.png)"
+        "\n\n*2 pages found*\n\nIt is 42."
+    )
+
+
+def test_a_call_is_told():
+    """A tool call is told while its arguments come, and shown whole at the end."""
+    played = play()
+    played.say(ToolCallDelta(0, "1", "get_weather", '{"city":'))
+    played.wait(0.1)
+
+    assert played.front.markdown == "*calling get&#95;weather …*"
+
+    played.say(ToolCallDelta(0, arguments='"Bonn"}'), Finished("tool_calls"))
+    played.end()
+
+    assert played.front.markdown == '*calls get&#95;weather*\n\n```json\n{"city":"Bonn"}\n```'
+
+
+def test_an_interrupted_reply_stays_marked():
+    """What had arrived stays, marked as stopped; without any word the mark alone."""
+    for text in ("Half an", ""):
+        played = play()
+        played.say(*([TextDelta(text)] if text else []))
+        played.reply.end("interrupted")
+        played.end(Interrupted(played.reply))
+
+        assert played.front.markdown == "\n\n".join(filter(None, [text, "*&#91;stopped&#93;*"]))
+        [output] = played.front.outputs
+        assert output["metadata"]["chatglm_magic"]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_failed_reply_keeps_its_words(exclusive):
+    """Where a reply fails, its words stay, marked; where none came, the status line makes room for the error."""
+    played = play(exclusive=exclusive)
+    played.say(TextDelta("Half"), Finished("error"))
+    played.end(ServerError("x"))
+    silent = play(exclusive=exclusive)
+    silent.reply.end("error")
+    silent.end(ServerError("x"))
+    silent.front.prints("ServerError: x")
+
+    assert played.front.markdown == "Half\n\n*&#91;broken off&#93;*"
+    assert silent.front.markdown == ""
+    assert silent.front.outputs[-1] == "ServerError: x"
+    assert ("the user's own" in silent.front.outputs) is not exclusive
+
+
+def test_a_reply_that_was_never_opened_can_be_closed():
+    """An error before the first paint leaves nothing behind."""
+    front = FrontEnd()
+    reply = Reply()
+    reply.end("error")
+    CellRenderer(front, exclusive=False, clock=front.clock).close(reply, ServerError("x"))
+
+    assert front.outputs == []
