@@ -224,6 +224,8 @@ def _pip_failed(log: str, weights: Weights) -> ChatGLMError:
     lines = [line.strip() for line in log.splitlines()]
     broken = next((line for line in reversed(lines) if "Retrying" in line and _UNREACHABLE.search(line)), "")
     complaints = [line for line in lines if line.startswith(("ERROR:", "×"))] or lines or ["no word"]
+    if complaints[-1].endswith("Exception:"):  # a traceback of pip's own: what happened stands in its last line
+        complaints = lines
     said = broken.rpartition(": ")[0].rpartition("connection broken by ")[2] or complaints[-1]
     said = said.removeprefix("ERROR:").partition(" for url:")[0].strip("× ")
     said = re.sub(r"\b[a-z+]+://\S+", "the index", said)
