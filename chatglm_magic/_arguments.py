@@ -91,6 +91,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("code", "[n]", "a code block of the last reply, as a string", rest=r"\d{0,6}"),
     Command("rename", "[name] new-name", "give a conversation another name", rest=rf"({_NAME} )?{_NAME}"),
     Command("delete", "[name]", "delete a conversation", rest=rf"({_NAME})?"),
+    Command("stop", "[job]", "stop a reply in the background, or all of them", rest=r"\d{0,6}"),
+    Command("jobs", "", "the replies in the background"),
     Command("version", "", "the version of chatglm_magic"),
 )
 """Every reserved first word of a line."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from ._chat import Chat, Choice
 from ._config import Defaults
 from ._conversations import choose_for, configured, conversation_for
-from ._errors import ChatGLMError, Interrupted
+from ._errors import ChatGLMError, ConfigError, Interrupted
 from ._events import Event, Part
 from ._insert import code_for_cell, put_into_cell
+from ._loop import in_this_loop
 from ._outcomes import Ask
+from ._own_cell import OwnCell, failure
 from ._prompt import Prompt, notebook_of, prepare
 from ._reply import Reply
 from ._stop import StopButton, can_show_button
@@ -43,6 +45,7 @@ class Question:
         reply: Where its events are added up.
         renderer: Where they are shown.
         stop: The Stop button, where one can work.
+        own_cell: Where a reply is shown that outlives its cell; None for one that the cell waits for.
         check: Looks at the reply once it is whole, before it is shown so; what it raises fails the cell.
     """
 
@@ -53,6 +56,7 @@ class Question:
     reply: Reply
     renderer: Renderer
     stop: StopButton | None
+    own_cell: OwnCell | None
     check: Callable[[Reply], None]
 
     @contextmanager
@@ -97,14 +101,16 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
         ConfigError: Nobody can be asked so; see `choose`.
     """
     arguments = asked.arguments
+    own_cell = _own_cell(magics.shell, asked) if arguments.background else None
     choice = choose_for(magics, arguments)
     guessed = configured(magics).over(Defaults.from_environment()) == Defaults()
     prompt = prompt_of(magics, asked)
     chat = conversation_for(magics, arguments, choice)
     reply = Reply()
+    how = _how(magics, asked, chat, choice)
 
     def open_events(notify: Callable[[str], None]) -> AsyncGenerator[Event]:
-        return chat.stream(prompt.text, reply=reply, notify=notify, **_how(magics, asked, chat, choice))
+        return chat.stream(prompt.text, reply=reply, notify=notify, **how)
 
     notice = choice.why if magics.say_once(choice.why) else ""
     with_button = alone and not arguments.quiet and can_show_button(magics.shell)
@@ -114,10 +120,41 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
         lasting=" ".join((notice if guessed else "", *prompt.notes)).strip(),
         open=open_events,
         reply=reply,
-        renderer=_renderer(magics, arguments, exclusive=alone),
-        stop=StopButton(magics.shell) if with_button else None,
+        renderer=_renderer(magics, arguments, own_cell, exclusive=alone),
+        stop=StopButton(magics.shell, own_cell) if with_button else None,
+        own_cell=own_cell,
         check=partial(_check, magics, arguments),
     )
+
+
+def _own_cell(shell: InteractiveShell, asked: Ask) -> OwnCell | None:
+    """Give a reply a place that outlives its cell; None where nobody would see it grow there.
+
+    Raises:
+        ConfigError: Something is to be done with the reply that only a running cell can do.
+    """
+    if asked.arguments.insert or asked.then is not None:
+        msg = "A reply in the background cannot put code into a cell: leave --bg out, or take the job's .reply.code."
+        raise ConfigError(msg)
+    if not can_show_button(shell) or not hasattr(shell.display_pub, "pub_socket"):
+        return None
+    return OwnCell(shell.display_pub)
+
+
+async def wait_aside(question: Question, stage: ExitStack) -> None:
+    """Wait for a reply that outlives its cell, and tell there how it failed: nobody may be told otherwise.
+
+    Args:
+        question: The question, on stage already.
+        stage: What is to be left at the end.
+    """
+    try:
+        with stage:
+            await in_this_loop(question.open, question.renderer, question.reply, question.stop)
+    except Exception as error:
+        if question.own_cell is not None:
+            question.own_cell.publish(*failure(error))
+        raise
 
 
 def prompt_of(magics: ChatGLMMagics, asked: Ask) -> Prompt:
@@ -193,12 +230,12 @@ def _label(choice: Choice) -> str:
     return " · ".join(part for part in (model, getattr(choice.provider, "caption", "")) if part)
 
 
-def _renderer(magics: ChatGLMMagics, arguments: Arguments, *, exclusive: bool) -> Renderer:
+def _renderer(magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | None, *, exclusive: bool) -> Renderer:
     """Choose how a reply is shown: by what the user said, else by where the output goes."""
     from IPython.core.displaypub import CapturingDisplayPublisher
 
     shell: InteractiveShell = magics.shell
-    publisher, form = shell.display_pub, arguments.format
+    publisher, form = own_cell or shell.display_pub, arguments.format
     show_thinking = magics.show_thinking and not arguments.hide_thinking
     show_usage = arguments.usage
     if arguments.quiet:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from ._arguments import Command
 from ._commands_errors import ErrorCommands
+from ._commands_jobs import JobCommands
 from ._commands_talk import TalkCommands
 from ._commands_who import WhoCommands
 from ._outcomes import Outcome, Value
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ._magic import ChatGLMMagics
 
 
-class Commands(TalkCommands, WhoCommands, ErrorCommands):
+class Commands(TalkCommands, WhoCommands, JobCommands, ErrorCommands):
     """The commands of one shell. A method takes the line as it was read, and the words after the first one.
 
     Args:

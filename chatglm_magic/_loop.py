@@ -137,7 +137,7 @@ async def in_this_loop(open_events: Open, sink: Sink, reply: Reply, stop: Stop |
         task.cancel()
 
     try:
-        await _watch(task, sink, stop, lambda: _call_soon(loop, stop_task))
+        await _watch(task, sink, stop, lambda: call_soon(loop, stop_task))
     except asyncio.CancelledError:
         await drain.leave(task)
         # The cell goes on to report this: it has not been cancelled itself.
@@ -164,7 +164,7 @@ async def _watch(task: asyncio.Task[None], sink: Sink, stop: Stop | None, stop_t
             stop.offer(stop_task)
 
 
-def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+def call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
     """Call something in a loop, from any thread; not at all where the loop is gone."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)

@@ -6,9 +6,9 @@ This module is all that `%load_ext` imports; what a question needs is imported w
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ._arguments import Arguments
+    from ._ask import Question
     from ._chat import Chat
     from ._commands import Commands
     from ._history import Place
+    from ._jobs import Job, Jobs
     from ._reply import Reply
+
+_V = TypeVar("_V", "Reply", "Job")
 
 
 def _manual() -> str:
@@ -87,7 +91,7 @@ class ChatGLMMagics(Magics):
         self.listed: dict[str, list[str]] = {}
         self._errors = ErrorWatch(shell.compile)
         self._places = CellPlaces()
-        self._shown: list[Reply] = []
+        self._shown: list[Reply | Job] = []
         self._said: set[str] = set()
         super().__init__(shell)
 
@@ -104,9 +108,11 @@ class ChatGLMMagics(Magics):
         from ._loop import in_call
 
         question = ask(self, outcome, alone=False)
+        if question.own_cell is not None:
+            return self._begin(question, outcome)
         with self._kept(question.reply, outcome.arguments), question.on_stage():
             in_call(question.open, question.renderer, question.reply, nested=self.nested == "nest", note=self._say)
-        return self._followed(question.reply, outcome)
+        return self._followed(question, outcome)
 
     chatglm.getdoc = _manual  # type: ignore[union-attr]  # IPython asks for help so
 
@@ -123,9 +129,11 @@ class ChatGLMMagics(Magics):
         from ._loop import in_this_loop
 
         question = ask(self, outcome, alone=_cells.is_alone())
+        if question.own_cell is not None:
+            return self._begin(question, outcome)
         with self._kept(question.reply, outcome.arguments), question.on_stage():
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
-        return self._followed(question.reply, outcome)
+        return self._followed(question, outcome)
 
     def _read(self, line: str, cell: str | None, place: Place | None = None) -> Outcome:
         """Find out what is to be done, and do at once what needs no waiting."""
@@ -167,10 +175,39 @@ class ChatGLMMagics(Magics):
 
         return Commands(self)
 
-    def _followed(self, reply: Reply, asked: Ask) -> Reply:
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The replies in the background."""
+        from ._jobs import Jobs
+
+        return Jobs()
+
+    def _begin(self, question: Question, asked: Ask) -> Job:
+        """Let a reply grow in its cell's output while other cells run."""
+        from ._ask import wait_aside
+
+        job = self.jobs.add(question.label, asked.arguments.prompt, question.reply)
+        stage = ExitStack()
+        stage.enter_context(self._kept(question.reply, asked.arguments))
+        stage.enter_context(question.on_stage())
+        job.begin(lambda: wait_aside(question, stage))
+        return self._shown_once(job)
+
+    def _followed(self, question: Question, asked: Ask) -> Reply | Job:
+        """Do what follows a reply, and give the cell's value."""
         if asked.then is not None:
-            asked.then(reply)
-        return reply
+            asked.then(question.reply)
+        if not asked.arguments.background:
+            return self._shown_once(question.reply)
+        job = self.jobs.add(question.label, asked.arguments.prompt, question.reply)
+        job.end()  # here a reply cannot outlive its cell
+        return self._shown_once(job)
+
+    def _shown_once(self, value: _V) -> _V:
+        """Let a value stay quiet in the cell whose output has shown it."""
+        value.quiet_once = True
+        self._shown.append(value)
+        return value
 
     def find_error(self) -> LastError | None:
         """Give the last error of the user's cells; None where none has failed."""
@@ -189,8 +226,6 @@ class ChatGLMMagics(Magics):
         finally:
             if arguments.out:
                 self.shell.user_ns[arguments.out] = reply
-            reply.quiet_once = True
-            self._shown.append(reply)
 
     @observe("short_errors")
     def _shorten_errors(self, change: dict[str, Any]) -> None:
@@ -215,15 +250,24 @@ class ChatGLMMagics(Magics):
 
             let_code_be_interrupted(_cells.is_nested)
 
-    def _after_cell(self, *_: object) -> None:
+    def _after_cell(self, result: object = None) -> None:
         if not _cells.is_nested(sys._getframe()):  # noqa: SLF001 - as above
             self._places.end()
-        for reply in self._shown:
-            reply.quiet_once = False
+            self._warn_of_keys(str(getattr(getattr(result, "info", None), "raw_cell", "")))
+        for value in self._shown:
+            value.quiet_once = False
         if self._shown and isinstance(captured := getattr(self.shell.display_pub, "outputs", None), list):
             # A value that stays quiet leaves an empty output where outputs are captured.
             captured[:] = [output for output in captured if output["data"]]
         self._shown.clear()
+
+    def _warn_of_keys(self, source: str) -> None:
+        """Say so where a cell holds a key; after it has run, for a reply clears what its cell showed before."""
+        if "sk-" in source or "." in source:
+            from ._secrets import WARNING, holds_key
+
+            if holds_key(source):
+                sys.stderr.write(f"chatglm_magic: {WARNING}\n")
 
     def _show_value(self, value: object = None) -> None:
         """Show a cell's value in a terminal, where a value that stays quiet needs no `Out[n]:` either."""
@@ -264,6 +308,8 @@ class ChatGLMMagics(Magics):
         shell.display_trap.hook = shell.displayhook
         shell.configurables.remove(self)  # type: ignore[arg-type]  # IPython declares a list of shells
         ChatGLMError.short = True
+        if "jobs" in vars(self):
+            self.jobs.close()
         io_thread.close()
 
     def _callbacks(self) -> tuple[tuple[str, Callable[..., None]], ...]:

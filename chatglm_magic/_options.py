@@ -44,6 +44,7 @@ class Arguments:
         err: Whether the last error is sent along.
         cells: Numbers of the cells that are sent along.
         variables: Paths of the variables that are sent along.
+        background: Whether the cell ends at once, and the reply grows on.
         dry_run: Whether what would be sent is shown, and nothing sent.
     """
 
@@ -67,6 +68,7 @@ class Arguments:
     err: bool = False
     cells: tuple[int, ...] = ()
     variables: tuple[str, ...] = ()
+    background: bool = False
     dry_run: bool = False
 
 
@@ -192,6 +194,9 @@ TABLE: tuple[Option, ...] = (
     Option(("--err",), (), "send the last error along: its cell and its traceback", _switch("err")),
     Option(("--cells",), ("N,N-N",), "send cells along, and their values: 3,5-7", _store_cells),
     Option(("--vars",), ("NAME,NAME",), "send variables along, described", _store_variables),
+    Option(
+        ("--bg",), (), "in the background: the cell is a job at once (.text, .stop(), await job)", _switch("background")
+    ),
     Option(("--dry-run",), (), "show what would be sent, and to whom; send nothing", _switch("dry_run")),
     Option(("--out",), ("VAR",), "put the reply into a variable, also one that was stopped or failed", _store_out),
     Option(("--timeout",), ("S",), "seconds without an event before the reply is given up", _store_timeout),

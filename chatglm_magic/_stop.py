@@ -11,15 +11,24 @@ import contextlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from ._loops import main_loop
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from IPython.core.interactiveshell import InteractiveShell
+
+    from ._own_cell import OwnCell
+    from .renderers import Publisher
 
 _PERIOD = 0.05
 """Seconds between two looks at what ipykernel 6 keeps waiting."""
 
 _COMM_TYPES = frozenset({"comm_open", "comm_msg", "comm_close"})
+_pumping = asyncio.Lock()
+"""Held by the one pump that handles messages: two would mix up whose parent is whose."""
+
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -36,18 +45,19 @@ class StopButton:
 
     Args:
         shell: The shell of the cell; its kernel is one that `can_show_button` approves of.
+        own_cell: Where it is shown; None for the cell that runs.
     """
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
+    def __init__(self, shell: InteractiveShell, own_cell: OwnCell | None = None) -> None:
+        self._publisher: Publisher = own_cell or shell.display_pub
         self._kernel: Any = getattr(shell, "kernel", None)
         self._place = {"display_id": uuid.uuid4().hex}
         self._button: Any = None
-        self._pump: asyncio.Task[None] | None = None
+        self._pump: Future[None] | None = None
         self._publish({}, update=False)
 
     def offer(self, stop: Callable[[], None]) -> None:
-        """Show the button. `stop` is called in whatever thread the kernel handles widgets."""
+        """Show the button, from any thread. `stop` is called in whatever thread the kernel handles widgets."""
         try:
             import ipywidgets
         except ImportError:
@@ -61,8 +71,8 @@ class StopButton:
             # subshell for clicks does so because the main one may be busy.
             button.comm._reply_subshell_for = lambda _, default: default  # noqa: SLF001 - there is no public way
         self._publish({_VIEW: {"version_major": 2, "version_minor": 0, "model_id": button.model_id}}, update=True)
-        if hasattr(self._kernel, "msg_queue"):
-            self._pump = asyncio.ensure_future(_pump_comms(self._kernel))
+        if hasattr(self._kernel, "msg_queue") and (loop := main_loop()) is not None:
+            self._pump = asyncio.run_coroutine_threadsafe(_pump_comms(self._kernel), loop)
 
     def withdraw(self) -> None:
         """Take the button away and forget the widget."""
@@ -74,7 +84,7 @@ class StopButton:
                 widget.close()
 
     def _publish(self, data: dict[str, Any], *, update: bool) -> None:
-        self._shell.display_pub.publish(data, transient=self._place, update=update)
+        self._publisher.publish(data, transient=self._place, update=update)
 
 
 async def _pump_comms(kernel: Any) -> None:  # noqa: ANN401 - ipykernel's
@@ -84,22 +94,27 @@ async def _pump_comms(kernel: Any) -> None:  # noqa: ANN401 - ipykernel's
     others are put back in their order before anything else may happen.
     """
     while True:
-        waiting = []
-        with contextlib.suppress(Exception):  # empty: the queue is tornado's or asyncio's, each with its own error
-            while True:
-                waiting.append(kernel.msg_queue.get_nowait())
-        comms = [item for item in waiting if _is_comm(kernel, item)]
-        for item in waiting:
-            if item not in comms:
-                kernel.msg_queue.put_nowait(item)
-        for _, dispatch, args in comms:
-            # Handling a message makes it the parent of what is shown; that must stay the cell.
-            parent, ident = kernel.get_parent("shell"), kernel._parent_ident["shell"]  # noqa: SLF001 - no public way
-            try:
-                await dispatch(*args)
-            finally:
-                kernel.set_parent(ident, parent, channel="shell")
+        async with _pumping:
+            await _pump_once(kernel)
         await asyncio.sleep(_PERIOD)
+
+
+async def _pump_once(kernel: Any) -> None:  # noqa: ANN401 - as above
+    waiting = []
+    with contextlib.suppress(Exception):  # empty: the queue is tornado's or asyncio's, each with its own error
+        while True:
+            waiting.append(kernel.msg_queue.get_nowait())
+    comms = [item for item in waiting if _is_comm(kernel, item)]
+    for item in waiting:
+        if item not in comms:
+            kernel.msg_queue.put_nowait(item)
+    for _, dispatch, args in comms:
+        # Handling a message makes it the parent of what is shown; that must stay the cell.
+        parent, ident = kernel.get_parent("shell"), kernel._parent_ident["shell"]  # noqa: SLF001 - no public way
+        try:
+            await dispatch(*args)
+        finally:
+            kernel.set_parent(ident, parent, channel="shell")
 
 
 def _is_comm(kernel: Any, item: tuple[int, Any, tuple[Any, ...]]) -> bool:  # noqa: ANN401 - as above

@@ -1,0 +1,178 @@
+"""Replies that run in the background: in the loop thread, so that a cell that blocks does not hold them up.
+
+An interrupt is for the cell that runs; a job is stopped by its own button, by `%chatglm stop` or by `Job.stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
+from typing import TYPE_CHECKING, Any
+
+from ._errors import Interrupted, shorten
+from ._loop import TICK, call_soon
+from ._loops import io_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Iterator
+
+    from ._reply import Reply
+
+_PATIENCE = 1.5
+"""Seconds that a stopped reply may take to end: a little more than hanging up may take."""
+
+_KEPT = 20
+"""How many jobs that have ended are kept, to be listed."""
+
+
+class Job:
+    """A reply that is written while other cells run. `await job` gives it when it has ended, or raises what it raised.
+
+    Attributes:
+        number: What `%chatglm stop` calls it.
+        label: Who answers.
+        prompt: What was asked.
+        reply: The reply, as far as it has come.
+        quiet_once: Whether the cell's value is not shown: its output tells more.
+    """
+
+    def __init__(self, number: int, label: str, prompt: str, reply: Reply) -> None:
+        self.number = number
+        self.label = label
+        self.prompt = prompt
+        self.reply = reply
+        self.quiet_once = False
+        self._ended: Future[Reply] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._held: asyncio.Future[None] | None = None  # loops hold their tasks weakly
+        self._task: asyncio.Task[Any] | None = None
+        self._stopping = False
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self.reply.text
+
+    @property
+    def done(self) -> bool:
+        """Whether the reply has ended, well or not."""
+        return self._ended.done()
+
+    @property
+    def state(self) -> str:
+        """One of `running`, `done`, `stopped` and `failed`."""
+        if not self._ended.done():
+            return "running"
+        if self._ended.exception() is not None:
+            return "failed"
+        return "stopped" if self.reply.finish_reason == "interrupted" else "done"
+
+    def stop(self) -> None:
+        """Hang up; what has arrived is kept. Returns when that is done, or after a second or two."""
+        if self._loop is None:
+            return
+        if not self._stopping:
+            self._stopping = True
+            call_soon(self._loop, self._cancel)
+        if not io_thread.is_current:
+            wait_for_futures([self._ended], _PATIENCE)
+
+    def begin(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Start waiting for the reply in the loop thread, as a part of the cell that runs now.
+
+        Args:
+            wait: Waits for the reply and shows it; raises what ended it.
+        """
+        self._loop = io_thread.loop()
+
+        def start() -> None:
+            self._held = asyncio.ensure_future(self._run(wait))
+
+        # With the cell's context, so that what a provider prints goes to it.
+        self._loop.call_soon_threadsafe(start, context=contextvars.copy_context())
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Take note of the end. A reply that was stopped is no error."""
+        if error is None or isinstance(error, Interrupted):
+            self._ended.set_result(self.reply)
+        else:
+            self._ended.set_exception(error)
+
+    async def _run(self, wait: Callable[[], Awaitable[None]]) -> None:
+        self._task = asyncio.current_task()  # from here on it may be cancelled: what follows cleans up
+        if self._stopping:
+            self._cancel()
+        try:
+            await wait()
+        except BaseException as error:  # noqa: BLE001 - raised where the job is awaited
+            self.end(error)
+        else:
+            self.end()
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self.done:
+            self._task.cancel()
+
+    def __await__(self) -> Generator[Any, None, Reply]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Reply:
+        # Not `wrap_future`: giving up waiting would stop the reply. The ticks let an interrupt bite.
+        while not self._ended.done():  # noqa: ASYNC110 - it ends in another loop
+            await asyncio.sleep(TICK)
+        return self._ended.result()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.number} {self.state} {self.label!r} {shorten(self.text, 60)!r}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ANN401, ARG002, FBT001 - IPython's own protocol
+        printer.text(repr(self))
+
+    def _repr_llm_(self) -> str:
+        """Give what a model reads where a prompt names a job: the answer so far."""
+        return self.text
+
+    def _ipython_display_(self) -> None:
+        """Stay quiet once, in the cell whose output the reply grows in."""
+        if not self.quiet_once:
+            raise NotImplementedError  # IPython then takes the representation above
+        self.quiet_once = False
+
+
+class Jobs:
+    """The jobs of a kernel, in the order in which they were started."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, Job] = {}
+        self._count = 0
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self._jobs.values()))
+
+    def get(self, number: int) -> Job | None:
+        """Give a job by its number."""
+        return self._jobs.get(number)
+
+    @property
+    def running(self) -> list[Job]:
+        """Those that have not ended."""
+        return [job for job in self if not job.done]
+
+    def add(self, label: str, prompt: str, reply: Reply) -> Job:
+        """Make a job; it is begun, or ended, by the caller."""
+        if not self._count:
+            atexit.register(self.close)  # so that servers see us hang up, and what has arrived is kept
+        self._count += 1
+        for old in [job for job in self if job.done][: -_KEPT + 1]:
+            del self._jobs[old.number]
+        job = self._jobs[self._count] = Job(self._count, label, prompt, reply)
+        return job
+
+    def close(self) -> None:
+        """Stop all that run."""
+        atexit.unregister(self.close)
+        for job in self.running:
+            job.stop()
