@@ -174,6 +174,17 @@ def test_a_chain_of_errors_is_told_whole(shell, glm):
     assert sent(glm)["user"].index("KeyError: 'k'") < sent(glm)["user"].index("ValueError: no k")
 
 
+def test_libraries_are_named_without_the_users_folders(shell, glm):
+    """Where Python is installed is nobody's business."""
+    fail(shell, "import json\njson.loads('{')")
+    glm.say("ok")
+
+    run(shell, "%chatglm --err hi")
+
+    assert 'File "json/decoder.py", line' in sent(glm)["user"]
+    assert 'File "/' not in sent(glm)["user"]
+
+
 def test_nothing_of_an_error_leaves_the_kernel_unasked(shell, glm):
     """A question after an error holds nothing of it."""
     glm.say("ok")
