@@ -14,6 +14,7 @@ from ._events import Event
 from ._history import Place, exchange, last_exchanges, last_question
 from ._messages import Message, Request, check_options
 from ._reply import Reply
+from ._secrets import refuse_keys
 from ._turns import Turns
 from ._urls import check_key_travel, is_loopback
 from .providers import PROVIDERS, Provider, Settings, make_provider, split_spec
@@ -288,10 +289,14 @@ class Chat:
             notify: As there.
             warnings: Where it is noted that the conversation no longer fits.
             options: As there.
+
+        Raises:
+            ConfigError: An option is unknown, or the prompt holds one of the user's keys.
         """
         asked = choice or Choice(self.provider, self.model)
         before = self._before(place) if remember else []
         text = self.system if system is None else system
+        refuse_keys(prompt, text)
         first = (Message("system", text),) if text else ()
         history = self._trimmed(before, asked.provider, warnings if warnings is not None else [])
         return Request(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,6 +50,11 @@ def load_key(url: str) -> str:
             if kept := keyring.get_password(_SERVICE, host):
                 return str(kept)
     return _read().get(host, "")
+
+
+def kept_keys(urls: Iterable[str]) -> set[str]:
+    """Give all keys that are kept: those in the file, and the keyring's for these URLs, which cannot list its own."""
+    return {key for key in (*_read().values(), *map(load_key, urls)) if key}
 
 
 def forget_key(url: str) -> bool:
