@@ -174,7 +174,8 @@ Ask a model; its reply streams into this cell.
     prompt, as many lines as you like
 
 Options stand before the prompt, on the first line; -- ends them. Their values may be quoted. The prompt
-is sent as it stands: quotes, backslashes, braces and ? need no escaping."""
+is sent as it stands: quotes, backslashes and ? need no escaping. {name} puts the value of a variable
+into it; where there is none, and in {{name}}, the braces stay braces."""
 
 _FOOT = """
 The reply is the cell's value (`_`): .text .thinking .code .json .usage .finish_reason.
