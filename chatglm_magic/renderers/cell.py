@@ -154,7 +154,7 @@ class CellRenderer:
             return max(4 * _BLOCK, size / 2) if blocks < _BLOCKS_AMONG_OTHERS else math.inf
         if blocks >= _BLOCKS:
             return math.inf
-        return max(_BLOCK, size / (12 if blocks < 30 else 8))  # noqa: PLR2004 - 30 blocks of a twelfth are 16,000 characters
+        return max(_BLOCK, size / (12 if blocks < 36 else 7))  # noqa: PLR2004 - 36 blocks of a twelfth are 32,000 characters
 
     def _rest(self, frame: Frame) -> float:
         """Give the seconds to the next paint."""
