@@ -100,3 +100,23 @@ def dangers(markdown: str) -> dict[str, list[str]]:
     """Give what could act in a text, by parser; empty for a safe text."""
     found = {name: read(markdown, name).dangers for name in PARSERS}
     return {name: what for name, what in found.items() if what}
+
+
+# fmt: off
+HOSTILE = [
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<a href='javascript:alert(1)'>x</a>", "<!-- c -->",
+    "<details>", "</details>", "<pre>", "</pre>", "<style>*{}</style>", "<svg onload=x>", "<iframe src=x>", "<br>", "<",
+    "[a](javascript:alert(1))", "[a](java&#115;cript:alert(1))", "[a](<javascript:alert(1)>)", "[a](java\tscript:x)",
+    "![i](http://e.de/x.png)", "![i](data:image/png;base64,AAAA)", "![i][r]", "[a][r]", "[r]: javascript:alert(1)",
+    "<javascript:alert(1)>", "<http://ok.de/a>", '[ok](http://ok.de/a?b=1&c=2 "title")', "[x\\](javascript:x)",
+    '[x](http://x "$"onmouseover=alert(1) $")', 'http://x/$"onmouseover="alert(1)"$', 'www.x.de/$"onclick=x$',
+    "[", "](", "]", "(", ")", "!", "![", "]:", "`", "``", "```", "````", "~~~", "~~", "`<img src=x onerror=1>`",
+    "`a|<img src=x onerror=1>`", "```html\n", "```\n", "~~~\n", "\n```\n", '```x"onmouseover="a\n', "```mermaid\n",
+    "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\\\(", "\\\\[", "\\\\]", "\\begin{x}", "\\end{x}", "\\begin{align}",
+    "\\end{align}", "$x<y$", "$$a$$", "\\$", "\\\\", "\\", "\\`", "\\<", "\\!", "@@0@@", "\\href{javascript:x}{x}",
+    "\n", "\n\n", "  \n", "\n    ", "\n  ", "\n\t", "\n- ", "\n1. ", "\n> ", "\n* [ ] ", "\n# ", "\n---\n", "\n===\n",
+    "\n|a|b|\n|-|-|\n|", "|", "\n: ", "    ", "\u3000", "\xa0", "\u2028", "\x0c", "\r\n", "\r", "\x00",
+    "a", "b c", "中文", "，", "*", "**", "_", "&lt;", "&#60;", "&", '"', ":", "//", "http://", "x@y.de", "1", "#", " ",
+]
+# fmt: on
+"""Pieces that hostile Markdown is put together from."""

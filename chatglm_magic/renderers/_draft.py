@@ -144,7 +144,7 @@ class Draft:
     def _replace(self, text: str, thinking: str, now: float) -> None:
         """Go on where the correction only adds; else begin anew."""
         said, thought = "".join(self._text), self._thinking + "".join(self._thoughts)
-        if text.startswith(said) and thinking == thought and not self._parts:
+        if text.startswith(said) and thinking == thought:
             if len(text) > len(said):
                 self._end_thinking()
                 self._grow(text[len(said) :])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from chatglm_magic._events import TextDelta
 from chatglm_magic._reply import Reply
+from chatglm_magic.renderers.cell import CellRenderer
 
 ENVELOPE = 650
 """Bytes that headers, signature and topic add to each message of a real kernel (measured)."""
@@ -122,3 +124,38 @@ class Play:
         if len(self.front.log) > before:
             self.lags += [self.front.now - time for time in self._pending]
             self._pending.clear()
+
+
+SENTENCE = "注意力机制让模型在处理每个词的时候看到其他所有的词，并且按照相关的程度加权求和。"
+
+
+def chinese(characters: int) -> str:
+    """Give Markdown of all kinds of blocks, as long as asked for."""
+    blocks = [
+        "## 标题\n\n",
+        f"{SENTENCE}{SENTENCE}\n\n",
+        f"- {SENTENCE}\n- **重点** {SENTENCE}\n\n",
+        f"{SENTENCE}$x<y$。\n\n",
+        "```python\ndef f(x: list[int]) -> int:\n    return x[0] + 1\n```\n\n",
+    ]
+    text, number = "", 0
+    while len(text) < characters:
+        text += blocks[number % len(blocks)]
+        number += 1
+    return text[:characters]
+
+
+def play(*, exclusive: bool = True, **how) -> Play:
+    front = FrontEnd()
+    if not exclusive:
+        front.prints("the user's own")
+    return Play(front, CellRenderer(front, exclusive=exclusive, clock=front.clock, **how))
+
+
+def stream(text: str, *, seconds: float = 0.005, exclusive: bool = True) -> Play:
+    """Play a text, two characters a delta."""
+    played = play(exclusive=exclusive)
+    for at in range(0, len(text), 2):
+        played.wait(seconds)
+        played.say(TextDelta(text[at : at + 2]))
+    return played
