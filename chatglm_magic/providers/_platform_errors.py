@@ -17,8 +17,8 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any
 
-from .._call import Refusal
 from .._errors import ErrorKind, ProtocolError, ProviderError, StatusError, shorten, status_error
+from .._transport.call import Refusal
 from ._openai_json import json_text
 
 _BY_CODE: Mapping[str, ErrorKind] = MappingProxyType(

@@ -7,11 +7,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
-from .._call import Call
 from .._errors import ProviderError
 from .._events import Event, Finished
-from .._failures import Failures
 from .._sse import EventTooLongError
+from .._transport.call import Call
+from .._transport.failures import Failures
 
 _CUT_OFF = frozenset({"truncated", "empty"})
 """Kinds that a decoder deduces from a stream that just ended; the transport knows better why it did."""

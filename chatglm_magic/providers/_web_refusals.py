@@ -10,8 +10,8 @@ import re
 from contextlib import suppress
 from typing import Any
 
-from .._call import Refusal
 from .._errors import BrokenStreamError, ErrorKind, ProtocolError, ProviderError, StatusError, status_error
+from .._transport.call import Refusal
 from ._platform_errors import Asked, seconds_to_wait
 
 _INSTEAD = "use the official API with a key (-m zai or -m bigmodel), or -m local, which needs none."

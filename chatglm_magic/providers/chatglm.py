@@ -16,10 +16,10 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
-from .._call import Call
 from .._errors import ConfigError
 from .._events import Event, Finished, FinishReason, Reason, Replace, TextDelta
 from .._messages import Message, Request, Role
+from .._transport.call import Call
 from .._urls import origin
 from . import Settings
 from ._platform_errors import Asked

@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from .._call import Call
 from .._errors import AuthenticationError, ConfigError, ProtocolError, ProviderError, TransportError, shorten
 from .._events import Event
 from .._messages import Request
+from .._transport.call import Call
 from . import Settings
 from ._openai_decoder import OpenAIDecoder
 from ._openai_request import Body, chat_url, endpoint, normalize, platform_body, server_body

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chatglm_magic._call import Refusal
 from chatglm_magic._errors import ProviderError, StatusError
+from chatglm_magic._transport.call import Refusal
 from chatglm_magic.providers._platform_errors import Asked
 from chatglm_magic.providers._web_refusals import Refusals
 

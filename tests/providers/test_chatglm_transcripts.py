@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web_frames import cut, decode, joined, many
 
-from chatglm_magic._call import Refusal
 from chatglm_magic._errors import ProviderError
 from chatglm_magic._events import Part
 from chatglm_magic._reply import Reply
+from chatglm_magic._transport.call import Refusal
 from chatglm_magic.providers._web_refusals import Refusals
 
 FOLDER = Path(__file__).parent.parent / "transcripts"

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai_frames import ASKED, many
 
-from chatglm_magic._call import Refusal
 from chatglm_magic._errors import (
     AuthenticationError,
     BadRequestError,
@@ -24,6 +23,7 @@ from chatglm_magic._errors import (
     ServerError,
     StatusError,
 )
+from chatglm_magic._transport.call import Refusal
 from chatglm_magic.providers._platform_errors import Asked, explain, read_complaint
 
 

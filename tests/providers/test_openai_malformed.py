@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai_frames import ASKED, USAGE, chunk, decode, many, sse, text
 
-from chatglm_magic._call import Refusal
 from chatglm_magic._errors import StatusError
 from chatglm_magic._sse import EventTooLongError
+from chatglm_magic._transport.call import Refusal
 from chatglm_magic.providers._platform_errors import explain
 
 END = chunk(finish="stop")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai_frames import ASKED, Outcome, decode, many
 
-from chatglm_magic._call import Refusal
 from chatglm_magic._events import Part
+from chatglm_magic._transport.call import Refusal
 from chatglm_magic.providers._platform_errors import explain
 
 FOLDER = Path(__file__).parents[1] / "transcripts"

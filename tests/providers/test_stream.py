@@ -10,7 +10,6 @@ import pytest
 import stamina
 from asking import call_to, run
 
-from chatglm_magic import _retries
 from chatglm_magic._errors import (
     BrokenStreamError,
     ChatGLMError,
@@ -22,6 +21,7 @@ from chatglm_magic._errors import (
 )
 from chatglm_magic._events import Finished, TextDelta
 from chatglm_magic._sse import SSEDecoder
+from chatglm_magic._transport import retries
 from chatglm_magic.providers import _stream
 
 
@@ -86,7 +86,7 @@ def ask(call, make=WordDecoder, notify=None):
 
 @pytest.fixture(autouse=True)
 def _no_waiting():
-    with stamina.set_testing(True, attempts=_retries.ATTEMPTS):
+    with stamina.set_testing(True, attempts=retries.ATTEMPTS):
         yield
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from ._errors import ConfigError
-from ._urls import is_loopback
+from .._errors import ConfigError
+from .._urls import is_loopback
 
 
 def proxy_for(url: str, proxy: str = "") -> str:

@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from ._errors import ProviderError
-from ._events import Event, Finished
+from .._errors import ProviderError
+from .._events import Event, Finished
 
 ATTEMPTS = 3
 BUDGET = 10.0

@@ -7,8 +7,7 @@ import os
 import socket
 from urllib.parse import urlsplit
 
-from ._call import Call
-from ._errors import (
+from .._errors import (
     BrokenStreamError,
     ConfigError,
     ConnectError,
@@ -17,7 +16,8 @@ from ._errors import (
     StalledError,
     shorten,
 )
-from ._urls import is_loopback
+from .._urls import is_loopback
+from .call import Call
 
 _PROXY_PASSWORD = 407
 

@@ -9,7 +9,7 @@ import pytest
 from asking import call_to, run
 
 from chatglm_magic._transport import open_stream
-from chatglm_magic._watchdog import Watchdog
+from chatglm_magic._transport.watchdog import Watchdog
 
 
 class Clock:
@@ -49,7 +49,7 @@ class Clock:
 def clock(monkeypatch):
     """Give a clock in place of the running loop's."""
     clock = Clock()
-    monkeypatch.setattr("chatglm_magic._watchdog.asyncio.get_running_loop", lambda: clock)
+    monkeypatch.setattr("chatglm_magic._transport.watchdog.asyncio.get_running_loop", lambda: clock)
     return clock
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ._answers import EVENT_STREAM
-from ._errors import ProviderError
-from ._version import __version__
+from .._errors import ProviderError
+from .._version import __version__
+from .answers import EVENT_STREAM
 
 
 @dataclass(frozen=True, slots=True)

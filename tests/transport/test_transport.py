@@ -190,7 +190,7 @@ async def fail_lookup(call: Call):
 
 def test_a_refusals_body_is_not_waited_for(glm, monkeypatch):
     """A refusal whose body does not come is explained by its status."""
-    monkeypatch.setattr("chatglm_magic._transport._REFUSAL_SECONDS", 0.05)
+    monkeypatch.setattr("chatglm_magic._transport.exchange._REFUSAL_SECONDS", 0.05)
 
     async def serve(request, _):
         response = web.StreamResponse(status=503)

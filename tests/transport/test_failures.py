@@ -17,8 +17,9 @@ from aiohttp.client_reqrep import ConnectionKey
 from asking import call_to, fail, lookup, read, run
 
 from chatglm_magic._errors import ChatGLMError, ConfigError, ConnectError, ProtocolError, TransportError
-from chatglm_magic._failures import Failures
-from chatglm_magic._transport import _Mapping, get_json
+from chatglm_magic._transport import get_json
+from chatglm_magic._transport.exchange import _Mapping
+from chatglm_magic._transport.failures import Failures
 
 KEY = "sk-0123456789.secret"
 URL = "http://192.0.2.1:8000/v1"

@@ -19,7 +19,7 @@ from chatglm_magic._errors import ConfigError, ConnectError, ProtocolError
 from chatglm_magic._transport import get_json
 
 KEY = "sk-0123456789.secret"
-CERTIFICATE = Path(__file__).parent / "tls" / "glm_invalid.pem"
+CERTIFICATE = Path(__file__).parents[1] / "tls" / "glm_invalid.pem"
 """Made for these tests: signed by itself for glm.invalid, a name that cannot exist."""
 ELSEWHERE = "http://glm.invalid/v1"
 
@@ -176,7 +176,7 @@ def test_a_trusted_certificate_is_accepted(tls):
     """With its CA named in SSL_CERT_FILE a server is asked over TLS, here through a proxy's CONNECT."""
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from asking import call_to, read, run
 print(run(read(call_to("https://glm.invalid/v1", proxy=sys.argv[1], key={KEY!r})))[-14:])
 """

@@ -12,10 +12,10 @@ import pytest
 import stamina
 from asking import run
 
-from chatglm_magic import _retries
 from chatglm_magic._errors import ConfigError, ConnectError, ProviderError, RateLimitError, ServerError, StatusError
 from chatglm_magic._events import Finished, TextDelta, Usage
-from chatglm_magic._retries import with_retries
+from chatglm_magic._transport import retries
+from chatglm_magic._transport.retries import with_retries
 
 HELLO = [TextDelta("Hello"), TextDelta(" world"), Finished("stop")]
 
@@ -64,7 +64,7 @@ def collect(attempts: Attempts, told: list[str] | None = None):
 @pytest.fixture
 def no_waiting():
     """Skip the waits, not the attempts."""
-    with stamina.set_testing(True, attempts=_retries.ATTEMPTS):
+    with stamina.set_testing(True, attempts=retries.ATTEMPTS):
         yield
 
 
@@ -195,7 +195,7 @@ def test_a_longer_wait_than_the_budget_is_the_users():
 
 def test_waits_grow_and_differ():
     """Waits double from half a second on, with jitter of as much again, and never exceed the budget."""
-    waits = [_retries._Wait(None) for _ in range(200)]
+    waits = [retries._Wait(None) for _ in range(200)]
     first = [wait.after(busy()) for wait in waits]
     second = [wait.after(busy()) for wait in waits]
 
@@ -203,7 +203,7 @@ def test_waits_grow_and_differ():
     assert all(1 <= wait <= 2 for wait in second)
     assert len(set(first)) > 100
     assert all(wait.after(busy()) is False for wait in waits)
-    assert max(map(sum, zip(first, second, strict=True))) < _retries.BUDGET
+    assert max(map(sum, zip(first, second, strict=True))) < retries.BUDGET
 
 
 @pytest.mark.parametrize("when", ["attempt", "wait"])

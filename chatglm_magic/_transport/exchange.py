@@ -1,4 +1,4 @@
-"""The one module that imports aiohttp: a POST out, chunks of bytes in, every failure one of ours.
+"""One request and its answer: a POST out, chunks of bytes in, every failure one of ours.
 
 Each request has a session and a connection of its own, and both end with it: nothing is pooled, so
 nothing leaks and nothing crosses event loops. aiohttp itself is imported at the first request.
@@ -17,20 +17,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from ._answers import EVENT_STREAM, inflated, is_event_stream, media_type
-from ._call import Call, Refusal, headers_of
-from ._errors import ChatGLMError, ConfigError, ProviderError, StalledError
-from ._failures import Failures
-from ._proxy import proxy_for
-from ._retries import with_retries
-from ._turns import turns_of
-from ._urls import check_key_travel, is_loopback, origin
-from ._watchdog import Watchdog
+from .._errors import ChatGLMError, ConfigError, ProviderError, StalledError
+from .._turns import turns_of
+from .._urls import check_key_travel, is_loopback, origin
+from .answers import EVENT_STREAM, inflated, is_event_stream, media_type
+from .call import Call, Refusal, headers_of
+from .failures import Failures
+from .proxy import proxy_for
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     import aiohttp
-
-__all__ = ["Call", "Refusal", "Stream", "get_json", "open_stream", "with_retries"]
 
 _REFUSAL_BYTES = 64 * 1024
 _REFUSAL_SECONDS = 5.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatglm_magic._answers import inflated, is_event_stream, media_type
+from chatglm_magic._transport.answers import inflated, is_event_stream, media_type
 
 
 @pytest.mark.parametrize(
