@@ -6,8 +6,10 @@ polars frames, arrays and tensors of any library, and whatever gives `_repr_llm_
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
+import linecache
 import textwrap
 import traceback
 from collections.abc import Callable, Sized
@@ -59,7 +61,8 @@ def cap(text: str, limit: int = MAX_BYTES) -> str:
 
 
 def _is_frame(value: object) -> bool:
-    return hasattr(value, "columns") and hasattr(value, "dtypes") and hasattr(value, "shape") and hasattr(value, "head")
+    # In this order: a lazy frame has no shape, and warns where it is asked for its columns.
+    return all(hasattr(value, name) for name in ("shape", "dtypes", "head", "columns"))
 
 
 def _frame(value: Any) -> str:  # noqa: ANN401 - told by what it has
@@ -108,8 +111,11 @@ def _array(value: Any) -> str:  # noqa: ANN401 - told by what it has
     """Tell an array or tensor: its shape, type, range and first values."""
     shape = tuple(value.shape)
     lines = [f"{_kind(value)} of shape {shape}, {value.dtype}"]
-    with contextlib.suppress(Exception):  # an array of text, of objects or without elements has no range
-        lines.append(f"min {_scalar(value, 'min')}, max {_scalar(value, 'max')}, mean {_scalar(value, 'mean')}")
+    told = []
+    for method in ("min", "max", "mean"):
+        with contextlib.suppress(Exception):  # text and emptiness have no range, whole numbers of torch no mean
+            told.append(f"{method} {_scalar(value, method)}")
+    lines += [", ".join(told)] if told else []
     lines.append(cap(repr(value), _ARRAY_BYTES))
     return "\n".join(lines)
 
@@ -127,7 +133,23 @@ def _code(value: object) -> str:
     """Tell a function or class by its source, else by its signature and docstring."""
     with contextlib.suppress(OSError, TypeError):
         return textwrap.dedent(inspect.getsource(value)).rstrip()  # type: ignore[arg-type]  # TypeError is told next
-    return _signature(value)
+    return (_class_in_a_cell(value) if isinstance(value, type) else "") or _signature(value)
+
+
+def _class_in_a_cell(value: type) -> str:
+    """Give the source of a class that a cell defined; empty if it is not found.
+
+    `inspect` looks into a module's file, and a notebook has none: the cell is known by the class's methods.
+    """
+    for method in vars(value).values():
+        file = getattr(getattr(method, "__code__", None), "co_filename", "")
+        source = "".join(linecache.getlines(file)) if file else ""
+        with contextlib.suppress(SyntaxError, ValueError):
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.ClassDef) and node.name == value.__name__:
+                    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                    return "\n".join(source.split("\n")[first - 1 : node.end_lineno])
+    return ""
 
 
 def _signature(value: object) -> str:

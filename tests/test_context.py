@@ -68,6 +68,38 @@ def test_an_array_without_a_range_is_told_all_the_same():
     assert "shape (0,)" in describe(np.array([]))
 
 
+class Whole:
+    """Behaves as torch does with whole numbers."""
+
+    shape = (3,)
+    dtype = "int64"
+
+    def __getitem__(self, _: int) -> int:
+        return 1
+
+    def __repr__(self) -> str:
+        return "tensor([1, 2, 3])"
+
+    def min(self) -> int:
+        return 1
+
+    def max(self) -> int:
+        return 3
+
+    def mean(self) -> int:
+        raise RuntimeError
+
+
+def test_what_has_no_mean_tells_the_rest():
+    """One number that cannot be had does not take the others with it."""
+    assert describe(Whole()).endswith("of shape (3,), int64\nmin 1, max 3\ntensor([1, 2, 3])")
+
+
+def test_a_lazy_frame_is_not_computed():
+    """Nothing is collected, and nothing warns, for a description."""
+    assert "a" in describe(pl.DataFrame({"a": [1]}).lazy())
+
+
 def test_a_function_is_its_source_and_a_builtin_its_signature():
     """What a model can read best."""
     assert describe(add).startswith("def add(a: int, b: int = 2) -> int:")

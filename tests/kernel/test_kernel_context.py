@@ -63,6 +63,21 @@ def test_names_are_looked_up_and_nothing_is_called(kernel, glm):
     assert said(glm) == "{t.out} {len} {exit} {__import__}"
 
 
+def test_what_a_cell_defines_is_sent_as_its_source(kernel, glm):
+    """Functions and classes of the notebook have a source, though no file."""
+    glm.say("ok")
+    kernel.ok(
+        "import dataclasses\ndef f(x):\n    return x  # f's\n\n@dataclasses.dataclass\nclass T:\n    a: int  # T's"
+    )
+    kernel.ok("class U(T):\n    def go(self):\n        return self.a  # U's")
+
+    kernel.ok("%chatglm --new {f} {T} {U}")
+
+    assert "```python\ndef f(x):\n    return x  # f's\n```" in said(glm)
+    assert "```python\nclass U(T):\n    def go(self):\n        return self.a  # U's\n```" in said(glm)
+    assert "T(a: int)" in said(glm)
+
+
 def test_cells_and_variables_are_sent_on_request(kernel, glm):
     """`--cells` and `--vars` put sources and values below the prompt."""
     glm.say("ok")
@@ -102,10 +117,12 @@ def test_fix_puts_a_corrected_cell_into_the_notebook(kernel, glm, cell, replaces
     """The corrected cell comes with the cell's end, with a diff; it is not run, and the user's hook stays."""
     glm.say(FIXED)
     kernel.ok("seen = []\nget_ipython().set_custom_exc((ZeroDivisionError,), lambda *_, **__: seen.append(1))")
-    kernel.run("x = 0\n1 / x")
+    number = kernel.run("x = 0\n1 / x").reply["execution_count"]
 
     run = kernel.ok(cell)
 
+    assert f"The cell that failed, In[{number}]:" in said(glm)
+    assert f'File "In[{number}]", line 2' in said(glm)
     assert payloads(run) == [{"source": "set_next_input", "text": "x = 2\n1 / x", "replace": replaces}]
     assert kernel.value("(x, seen)") == "(0, [1])"
     if "capture" not in cell:
