@@ -112,8 +112,10 @@ def _auto(model: str, base_url: str, api_key: str | None, known: Defaults) -> tu
         msg = "A key was given but no provider. Say which: provider='zai', 'bigmodel' or 'openai'."
         raise ConfigError(msg)
     if wanted := model or default_model:
+        head, colon, _ = wanted.partition(":")
+        hint = f" ({head!r} is no provider; those are {', '.join(PROVIDERS)}.)" if colon else ""
         msg = (
-            f"No key for model {wanted!r}. Set ZAI_API_KEY or ZHIPUAI_API_KEY before Jupyter starts, or type "
+            f"No key for model {wanted!r}.{hint} Set ZAI_API_KEY or ZHIPUAI_API_KEY before Jupyter starts, or type "
             f"%chatglm login, or name a server with --base-url, or use -m local, which needs no key."
         )
         raise MissingKeyError(msg)

@@ -245,6 +245,11 @@ class TestChoose:
         with pytest.raises(MissingKeyError, match=r"glm-4\.7.*ZAI_API_KEY.*-m local"):
             choose(model="glm-4.7")
 
+    def test_a_provider_that_there_is_not_is_told_from_a_models_name(self):
+        """What stands before a colon may be a typing error, or belong to the model's name."""
+        with pytest.raises(MissingKeyError, match=r"'claude:opus'.*'claude' is no provider; those are local, zai"):
+            choose(model="claude:opus")
+
     def test_a_platform_without_its_key_names_variable_command_and_local(self):
         """A missing key is explained with its three remedies."""
         with pytest.raises(MissingKeyError, match=r"ZHIPUAI_API_KEY.*%chatglm login.*-m local"):
