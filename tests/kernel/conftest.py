@@ -6,13 +6,17 @@ from collections.abc import Generator
 
 import pytest
 from glm_server import FakeGLM
-from kernel_driver import Kernel
+from kernel_driver import Kernel, prepare
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/kernel" in item.path.as_posix():
             item.add_marker(pytest.mark.kernel)
+    if "long" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
 
 
 class _Shared:
@@ -40,19 +44,12 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Generator[_Shared]:
     shared.drop()
 
 
-def prepare(kernel: Kernel, glm: FakeGLM) -> None:
-    """Load the extension afresh and point it to a server."""
-    kernel.ok("%reload_ext chatglm_magic")
-    kernel.ok("%autoawait asyncio")
-    for name, value in (("provider", "openai"), ("base_url", glm.url), ("model", "glm-4.7")):
-        kernel.ok(f"%config ChatGLMMagics.{name} = {value!r}")
-
-
 @pytest.fixture
 def kernel(_shared: _Shared, glm: FakeGLM, request: pytest.FixtureRequest) -> Generator[Kernel]:
     """Give a kernel with the extension loaded, whose questions go to the loopback server."""
     kernel = _shared.get()
     prepare(kernel, glm)
+    kernel.orphans.clear()
     yield kernel
     report = getattr(request.node, "failed", False)
     kernel.runs.clear()

@@ -268,3 +268,11 @@ class Kernel:
             run.idle = run.idle or content["execution_state"] == "idle"
         else:
             run.take(message, self._displays)
+
+
+def prepare(kernel: Kernel, glm: Any) -> None:
+    """Load the extension afresh and point it to a server."""
+    kernel.ok("%reload_ext chatglm_magic")
+    kernel.ok("%autoawait asyncio")
+    for name, value in (("provider", "openai"), ("base_url", glm.url), ("model", "glm-4.7")):
+        kernel.ok(f"%config ChatGLMMagics.{name} = {value!r}")
