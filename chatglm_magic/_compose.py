@@ -12,7 +12,7 @@ from ._safe import fenced, safe
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._events import Part, Source
+    from ._events import Part, Source, ToolCall
     from ._reply import Reply
 
 _ENDINGS = {
@@ -50,7 +50,7 @@ def compose(reply: Reply, *, show_thinking: bool = True) -> str:
             sources += part.sources
         else:
             blocks.append(block(part))
-    blocks += [_source_list(sources), *(f"*{sentence}*" for sentence in _sentences(reply))]
+    blocks += [_source_list(sources), *(f"*{sentence}*" for sentence in sentences(reply))]
     if words := ending(reply):
         blocks.append(f"*{literal(words)}*")
     return "\n\n".join(written for written in blocks if written)
@@ -88,6 +88,30 @@ def block(part: Part) -> str:  # noqa: PLR0911 - one for each kind of part
             return f"*{_line(part.content)}*" if part.content.strip() else ""
         case _:
             return ""
+
+
+def plain_block(part: Part) -> str:  # noqa: PLR0911 - one for each kind of part
+    """Tell one part other than text and thinking where there is no Markdown; empty for what is not told."""
+    match part.kind:
+        case "code":
+            return fenced("python", part.content)
+        case "execution_output":
+            return fenced("text", part.content.strip("\n"))
+        case "image":
+            return "\n".join(f"[image] {url}" for url in part.urls)
+        case "search":
+            return "\n".join(f"[{source.title}] {source.url}" for source in part.sources)
+        case "server_tool":
+            return f"[{' '.join(f'{part.name} {part.arguments}'.split())}]"
+        case "notice":
+            return f"[{' '.join(part.content.split())}]"
+        case _:
+            return ""
+
+
+def call_line(call: ToolCall) -> str:
+    """Tell a call that the model asked for, in one line."""
+    return f"[calls {call.name} {' '.join(call.arguments.split())}]"
 
 
 def bundle(
@@ -143,7 +167,7 @@ def ending(reply: Reply) -> str:
 def _in_form(reply: Reply, form: str) -> dict[str, str] | None:
     """Give a reply in another form than Markdown, with what is to be said about it; None if it has nothing of that."""
     notices = [" ".join(part.content.split()) for part in reply.parts if part.kind == "notice"]
-    words = [*notices, *_sentences(reply), ending(reply)]
+    words = [*notices, *sentences(reply), ending(reply)]
     if form == "text" and reply.text.strip():
         notes = [f"[{word.strip('[]')}]" for word in words if word]
         return {"text/plain": visible("\n\n".join((reply.text, *notes)))}
@@ -171,7 +195,8 @@ def _plain(reply: Reply) -> str:
     return visible(f"{text.rstrip()}\n\n{words}".lstrip("\n") if words else text)
 
 
-def _sentences(reply: Reply) -> list[str]:
+def sentences(reply: Reply) -> list[str]:
+    """Tell, in a sentence each, what the user should know about a reply."""
     names = list(reply.warnings)
     if reply.finish_reason == "stop" and reply.thinking.strip() and not reply.text.strip():
         names.append("reasoning-only")

@@ -39,6 +39,8 @@ _CALM_RATE = 15_000
 """Bytes a second that repainting such a tail may take."""
 _RATE = 28_000
 """Bytes a second that anything may take: the longer what was sent, the longer the rest behind it."""
+_LONGEST = 1.0
+"""Seconds of that rest at most: behind a book that came at once, the next words are waited for too."""
 _RENDER = 0.0001
 """Seconds of rest for each character: a front end needs 5.5 µs to render it and is to be idle else."""
 _THINKING = 0.25
@@ -164,7 +166,7 @@ class CellRenderer:
         return max(
             self._period,
             min(_CALM, tail / _CALM_RATE),
-            (tail + sum(map(_size, frame.finished))) / _RATE,
+            min(_LONGEST, (tail + sum(map(_size, frame.finished))) / _RATE),
             len(frame.tail) * _RENDER,
         )
 
