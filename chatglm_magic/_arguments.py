@@ -6,7 +6,6 @@ split or unquoted: what follows the last option reaches the model byte for byte.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 
@@ -256,6 +255,8 @@ def _take_value(line: str, place: int, option: Option, name: str, *, joined: boo
 
 
 def _unknown(word: str) -> str:
+    import difflib  # for mistakes alone
+
     name = word.partition("=")[0]
     near = difflib.get_close_matches(name, _NAMED, n=1)
     if not near and not name.startswith("--"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -95,6 +94,8 @@ def parse_option(name: str, value: object) -> OptionValue:
     known = name.replace("-", "_")
     option = OPTIONS.get(known)
     if option is None:
+        import difflib  # for mistakes alone
+
         near = difflib.get_close_matches(known, OPTIONS, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         msg = f"There is no parameter {name!r}.{hint} Valid ones: {', '.join(OPTIONS)}."
