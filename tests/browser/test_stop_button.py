@@ -31,5 +31,6 @@ def test_a_click_stops_the_reply_and_leaves_no_button(lab, glm, ui):
         saved = notebook.save()
         (output,) = saved.cells[1].outputs
         assert VIEW not in output.data
+        assert output.data["text/plain"] == "one two\n\n[stopped]"
         assert output.metadata["chatglm_magic"]["status"] == "interrupted"
         assert "widgets" not in saved.metadata
