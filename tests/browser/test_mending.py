@@ -25,7 +25,7 @@ def test_a_failed_cell_is_mended_in_a_cell_below(lab, glm):
         sources = notebook.js(CELLS)
         shown = notebook.text(2)
         counts = notebook.js("() => window.__panel().content.widgets.map(cell => cell.model.executionCount ?? null)")
-        if folder := os.environ.get("CHATGLM_TEST_PICTURES"):
+        if folder := os.environ.get("TEST_PICTURES"):
             notebook.page.screenshot(path=f"{folder}/mending.png")
 
     assert sources[3] == "x = 2\nprint(1 / x)"

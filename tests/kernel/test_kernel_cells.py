@@ -82,7 +82,7 @@ def test_the_reply_is_the_cells_value(kernel, glm):
 def test_a_prompt_arrives_as_it_was_written_in_every_company(kernel, glm, cell):
     """Awaited or not, alone or among other code, the prompt is what the user typed; `?` is no help."""
     glm.say("ok")
-    prompt = r"it's “quoted” {x} \ $y: why？ or why?"
+    prompt = r"it's “quoted” {nmae} \ $y: why？ or why?"
     if cell.startswith("def"):
         cell = "def ask():\n    r = %chatglm {}\n    return r\nask()"
 
