@@ -245,7 +245,7 @@ def _renderer(magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | N
     if getattr(shell, "kernel", None) is None:
         if form in {"code", "json"}:
             return AtEnd(_write, form, show_usage=show_usage)
-        return PlainRenderer(_write, show_thinking=show_thinking, show_usage=show_usage)
+        return PlainRenderer(_write, show_thinking=show_thinking, show_usage=show_usage, live=sys.stdout.isatty())
     renderer = CellRenderer(
         publisher,
         exclusive=exclusive,
