@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ._keys import load_key
-from ._urls import origin
+from ._urls import Key, origin
 
 KEY_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -68,7 +68,7 @@ def find_key(provider: str, base_url: str, configured: Defaults) -> str:
         base_url: Where the request will go; empty for the provider's own host.
         configured: What the user configured outside the call.
     """
-    return _find(provider, base_url, configured)[0]
+    return Key(_find(provider, base_url, configured)[0])
 
 
 def key_place(provider: str, base_url: str, configured: Defaults) -> str:

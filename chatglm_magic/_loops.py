@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_TICK = 0.05
+"""Seconds between two looks at interrupts."""
+
 _PATIENCE = 1.0
 """Seconds that what still runs may take to end when the thread does."""
 
@@ -39,13 +42,19 @@ async def wait_here(coroutine: Coroutine[Any, Any, T]) -> T:
     Raises:
         KeyboardInterrupt: This was cancelled.
     """
+    task = asyncio.ensure_future(coroutine)
     try:
-        return await coroutine
+        while not task.done():
+            # A kernel's signal handler leaves its work to the loop, which must wake to do it.
+            await asyncio.wait({task}, timeout=_TICK)
     except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task}, timeout=_PATIENCE)
         # The cell goes on to report this: it has not been cancelled itself.
         if (current := asyncio.current_task()) is not None:
             current.uncancel()
         raise KeyboardInterrupt from None
+    return task.result()
 
 
 class LoopThread:

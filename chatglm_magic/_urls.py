@@ -9,6 +9,15 @@ from urllib.parse import urlsplit
 from ._errors import ConfigError
 
 
+class Key(str):
+    """A key: a string that does not show itself, so that no traceback with its frames' values does."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "[key]" if self else "''"
+
+
 def origin(url: str) -> tuple[str, str, int | None]:
     """Give scheme, host and port of a URL, the port filled in.
 

@@ -267,6 +267,9 @@ class _Exchange:
         headers = {name.lower(): value for name, value in self.response.headers.items()}
         kind = media_type(headers.get("content-type", ""))
         plain = inflated(bytes(body[:_REFUSAL_BYTES]), self._encoding(), _REFUSAL_BYTES)
+        if key := self._call.key:  # some services repeat the key that they refuse
+            plain = plain.replace(key.encode(), b"[key]")
+            headers = {name: value.replace(key, "[key]") for name, value in headers.items()}
         return self._call.explain(Refusal(self.response.status, kind, plain, MappingProxyType(headers)))
 
 

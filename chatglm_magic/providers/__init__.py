@@ -11,6 +11,7 @@ from typing import Protocol, cast, runtime_checkable
 from .._errors import ConfigError
 from .._events import Event
 from .._messages import Request
+from .._urls import Key
 
 
 @runtime_checkable
@@ -50,6 +51,9 @@ class Settings:
     api_key: str = ""
     proxy: str = ""
     model: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_key", Key(self.api_key))  # frozen: set once, here
 
     def __repr__(self) -> str:
         """Show everything but the key."""

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
-from .._errors import ProviderError
+from .._errors import ProviderError, StatusError
 from .._events import Event, Finished
 from .._sse import EventTooLongError
 from .._transport.call import Call
@@ -106,4 +106,13 @@ async def _attempt(call: Call, decoder: Decoder) -> AsyncGenerator[Event]:
     if failure is not None and reason == "error" and (said is None or said.kind in _CUT_OFF):
         raise failure
     if said is not None:
-        raise said
+        raise _without(call.key, said)
+
+
+def _without(key: str, error: ProviderError) -> ProviderError:
+    """Take a key out of an error: some services repeat the one that they refuse."""
+    if key:
+        error.args = tuple(word.replace(key, "[key]") if isinstance(word, str) else word for word in error.args)
+        if isinstance(error, StatusError):
+            error.detail = error.detail.replace(key, "[key]")
+    return error
