@@ -143,10 +143,7 @@ class CellRenderer:
         messages = self._slots.sent
         if frame.anew:
             self._clear_blocks()
-        for finished in frame.finished:
-            self._slots.show(_markdown(finished), _STREAMING)
-            self._slots.advance()
-        self._slots.show(_markdown(frame.tail))
+        self._slots.show_below([_markdown(text) for text in (*frame.finished, frame.tail)])
         self._coalescer.period = max(self._rest(frame), _GAP * (self._slots.sent - messages))
 
     def _limit(self) -> float:
@@ -221,9 +218,19 @@ class _Slots:
         self._publisher.publish(data, metadata=metadata or {}, transient=transient, update=update)
         self.sent += 1
 
-    def advance(self) -> None:
-        """Leave the current display as it is and go on below it."""
-        self._at += 1
+    def show_below(self, blocks: list[dict[str, Any]]) -> None:
+        """Fill the current display and those below it, one each; the last one is the current one then.
+
+        One that is there already comes last. Front ends paint between two messages: were it first, what is
+        seen would grow shorter for a moment, and a page that is scrolled to its end would jump.
+        """
+        first = self._at
+        places = list(range(first, first + len(blocks)))
+        if first < len(self._shown):
+            places.append(places.pop(0))
+        for self._at in places:
+            self.show(blocks[self._at - first], _STREAMING if self._at < first + len(blocks) - 1 else None)
+        self._at = first + len(blocks) - 1
 
     def restart(self) -> None:
         """Empty all displays but the first, and go back to that."""

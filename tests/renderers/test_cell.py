@@ -75,6 +75,27 @@ def test_what_is_shown_is_always_what_has_come(exclusive):
         assert re.sub(r"[\s*]+", "", played.front.markdown) == re.sub(r"[\s*]+", "", so_far)
 
 
+def test_nothing_that_was_seen_vanishes_between_two_messages(monkeypatch):
+    """When a block is settled the page is never shorter for a moment: scrolled to its end, it would jump."""
+    played = play()
+    publish, sizes = played.front.publish, []
+
+    def watched(*data, **how):
+        publish(*data, **how)
+        sizes.append(len(played.front.markdown))
+
+    monkeypatch.setattr(played.front, "publish", watched)
+    for number in range(150):
+        before = len(played.front.markdown)
+        sizes.clear()
+        played.say(TextDelta(f"Sentence {number} of a long answer. " + "\n\n" * (number % 3 == 0)))
+        played.wait(0.1)
+
+        assert not number or min(sizes, default=before) >= before - 2  # blank lines at a block's end
+
+    assert len(played.front.outputs) > 3
+
+
 def test_the_end_is_one_output():
     """At the end the cell holds one display with Markdown, plain text and what it came from."""
     played = stream(chinese(3000))
