@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import prepare
 from kernel_driver import Kernel
 
 KEY = "0123456789abcdef0123456789abcdef.ABCDEFGHIJKLMNOP"
@@ -165,7 +164,9 @@ def test_no_key_ever_leaves_a_kernel_but_to_its_host(glm, tmp_path: Path):
     """Nothing that a kernel emits holds the key: replies, errors of all kinds, tracebacks, commands, logs."""
     env = {"XDG_CONFIG_HOME": str(tmp_path), "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
     with _Overheard(tmp_path, env) as kernel:
-        prepare(kernel, glm)
+        kernel.ok("%load_ext chatglm_magic")
+        for name, value in (("provider", "openai"), ("base_url", glm.url), ("model", "glm-4.7")):
+            kernel.ok(f"%config ChatGLMMagics.{name} = {value!r}")
         kernel.ok("import logging; logging.basicConfig(level=logging.DEBUG, force=True)")
         kernel.typed = KEY
         login = kernel.ok(f"%chatglm login {glm.url}")
@@ -179,7 +180,7 @@ def test_no_key_ever_leaves_a_kernel_but_to_its_host(glm, tmp_path: Path):
             for misbehave in (
                 lambda: glm.status_with_body(401, f'{{"error": {{"message": "Incorrect API key: {KEY}"}}}}'),
                 lambda: glm.redirect("http://127.0.0.1:1/elsewhere"),
-                lambda: glm.replay(f'data: {{"error": {{"message": "bad key {KEY}"}}}}\n\n'.encode()),
+                lambda: glm.replay(f'data: {{"error": {{"code": "1002", "message": "bad key {KEY}"}}}}\n\n'.encode()),
                 glm.cut_mid_event,
                 glm.html_error_page,
             ):
