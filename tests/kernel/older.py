@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kernel_driver import Kernel
 
 VERSIONS = ("6.30.1", "7.1.0")
 """The last line of the old design, and the first with subshells; the environment's own is the newest."""
@@ -35,3 +37,18 @@ def folder_of(version: str, config: pytest.Config, factory: pytest.TempPathFacto
             pytest.skip(reason)
         partial.rename(folder)
     return folder
+
+
+def shell_for_clicks(kernel: Kernel, where: str) -> str | None:
+    """Give the shell that a front end sends clicks to: a new subshell, as JupyterLab makes, or None for the main one.
+
+    Skips the test where this kernel hears no click there while a cell awaits.
+    """
+    version = ast.literal_eval(kernel.value("__import__('ipykernel').version_info[:2]"))
+    if where == "subshell":
+        if version < (7, 0):
+            pytest.skip("ipykernel 6 has no subshells.")
+        return kernel.create_subshell()
+    if (7, 0) <= version < (7, 4):
+        pytest.skip("ipykernel 7.0 to 7.3 hears clicks on its subshells alone while a cell runs.")
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from older import shell_for_clicks
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 SOON = 2.0
@@ -149,7 +150,7 @@ def test_nested_calls_can_be_interrupted(kernel, glm):
 def test_the_stop_button_ends_a_reply_well(kernel, glm, where):
     """After a second there is a button; its click is no error, and it leaves nothing in the notebook."""
     glm.stall_after(2)
-    subshell = kernel.create_subshell() if where == "subshell" else None
+    subshell = shell_for_clicks(kernel, where)
 
     run, after = kernel.submit("%%chatglm --out r\nhi"), kernel.submit("print('ran')")
     kernel.wait(lambda: buttons(run))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from kernel_driver import Kernel, prepare
-from older import VERSIONS, folder_of
+from older import VERSIONS, folder_of, shell_for_clicks
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 WORDS = "some words that take their time to come"
@@ -44,10 +44,10 @@ def button_of(kernel, run) -> str:
     return shown()[0]
 
 
-def subshell_of(kernel) -> str | None:
-    """Give a subshell where this kernel has them, as JupyterLab does."""
+def usual_shell(kernel) -> str | None:
+    """Give the shell that JupyterLab sends clicks to: the main one where there is no other."""
     has = kernel.value("'kernel subshells' in get_ipython().kernel.kernel_info.get('supported_features', [])")
-    return kernel.create_subshell() if has == "True" else None
+    return shell_for_clicks(kernel, "subshell" if has == "True" else "main")
 
 
 def test_a_reply_streams_and_is_the_cells_value(kernel, glm):
@@ -80,7 +80,7 @@ def test_an_interrupt_bites_on_a_silent_stream(kernel, glm):
 def test_the_stop_button_ends_a_reply_well(kernel, glm):
     """The click gets through while the cell awaits, and the cells that wait keep their order."""
     glm.stall_after(2)
-    subshell = subshell_of(kernel)
+    subshell = usual_shell(kernel)
 
     run = kernel.submit("%%chatglm --out r\nhi")
     after = [kernel.submit(f"print({number})") for number in range(3)]
@@ -101,7 +101,8 @@ def test_a_job_grows_in_its_own_cell(kernel, glm):
     glm.say(WORDS, delay=0.1)
 
     run = kernel.ok("job = %chatglm --bg --out r hi")
-    other = kernel.ok("import asyncio, time\nawait asyncio.sleep(0.2)\ntime.sleep(0.3)\nprint(job.text.count(' ') > 3)")
+    blocking = "while not job.text.endswith('come'):\n    time.sleep(0.02)\nprint(True)"
+    other = kernel.ok(f"import asyncio, time\nawait asyncio.sleep(0.1)\n{blocking}")
     kernel.ok("await job")
     kernel.settle(0.1)
 
@@ -112,7 +113,7 @@ def test_a_job_grows_in_its_own_cell(kernel, glm):
 def test_a_jobs_stop_button_works_while_a_cell_awaits(kernel, glm):
     """The click ends the job alone, and what the other cell shows stays its own."""
     glm.stall_after(2)
-    subshell = subshell_of(kernel)
+    subshell = usual_shell(kernel)
 
     kernel.ok("import asyncio")
     run = kernel.ok("%%chatglm --bg\nhi")
