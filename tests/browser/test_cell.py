@@ -66,6 +66,7 @@ def test_a_reply_grows_in_the_cell_and_ends_as_one_rendered_answer(lab, glm, ui)
         assert place.locator("mjx-container").count() >= 2
 
     assert len(seen) > 5
+    assert not [text for text in seen if "| name" in text or "| --" in text or "**key" in text]  # half marks
     assert [output["output_type"] for output in outputs] == ["display_data"]
     assert set(outputs[0]["data"]) == {"text/markdown", "text/plain"}
     assert outputs[0]["metadata"]["chatglm_magic"]["status"] == "stop"
