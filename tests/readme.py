@@ -13,7 +13,7 @@ _PLACE = re.compile(r"(<!-- options: [^>]*-->\n).*?(<!-- end of options -->)", r
 
 def _table(head: str, rows: list[tuple[str, str]]) -> str:
     lines = [f"| {head} | |", "| --- | --- |"]
-    lines += [f"| `{usage}` | {text} |" for usage, text in rows]
+    lines += [f"| `{usage}` | {text} |" for usage, text in ((u.replace("|", r"\|"), t) for u, t in rows)]
     return "\n".join(lines) + "\n"
 
 
