@@ -37,6 +37,8 @@ says so then). Running a cell again replaces what it said before.
   --vars a,b  --cells 3,5-7    variables and cells, below the prompt
   --err, %chatglm fix, explain  the last error with its cell; fix puts a corrected cell below, never run
   --dry-run                    what would be sent, and to whom; nothing is
+  --err, --cells 3,5-7, --vars a,b  the last error, cells, variables, described
+  --dry-run                    shows what would be sent, and sends nothing
   -- at the beginning          what follows is a prompt, whatever it looks like
 
 Nothing else leaves the kernel: only the prompt and what it names."""
