@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ._arguments import COMMANDS, TABLE, TOPICS
 from ._messages import OPTIONS as PARAMETERS
-from ._options import Option
+from ._options import FORMATS, Option
 from .providers import PROVIDERS, known_models
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ class Completer:
             case "NAME,NAME":
                 first = fragment.rpartition(",")[0]
                 return [f"{first},{name}" if first else name for name in self._variables()]
+            case "FORMAT":
+                return FORMATS
             case "VAR":
                 return self._variables()
             case _:
@@ -151,6 +153,7 @@ class Completer:
             "set": lambda: ("system", "think", "timeout", *PARAMETERS),
             "new": self._conversations,
             "delete": self._conversations,
+            "fix": lambda: ("replace",),
             "rename": self._conversations,
             "login": lambda: _KEY_OWNERS,
             "logout": lambda: _KEY_OWNERS,

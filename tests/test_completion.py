@@ -78,6 +78,13 @@ def test_elsewhere_nothing_of_ours_is_offered(shell, text):  # noqa: F811
     assert not any("--system" in found or "continue-" in found for found in offered(shell, text))
 
 
+def test_what_an_option_or_a_command_takes_is_offered(shell):  # noqa: F811
+    """The forms of a reply, the places of its code, the word after fix."""
+    assert [text.split()[-1] for text in offered(shell, "%chatglm -f ")] == ["md", "text", "code", "json"]
+    assert [text.split()[-1] for text in offered(shell, "%chatglm --insert r")] == ["replace"]
+    assert [text.split()[-1] for text in offered(shell, "%chatglm fix r")] == ["replace"]
+
+
 def test_no_code_runs_while_completing(shell):  # noqa: F811
     """A property is not read, and a strange object offers what its type has."""
     shell.run_cell(
