@@ -27,7 +27,7 @@ from tests.bench.watching import Trace, watch
 from tests.bench.wires import passage
 from tests.kernel.kernel_driver import Kernel
 
-PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+PEAK = "from pathlib import Path; print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
 """Prints the most memory the kernel has had, in KiB; `ru_maxrss` would count that of the process that started it."""
 
 Figures = dict[str, dict[str, list[float]]]
