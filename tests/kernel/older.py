@@ -39,12 +39,17 @@ def folder_of(version: str, config: pytest.Config, factory: pytest.TempPathFacto
     return folder
 
 
+def version_of(kernel: Kernel) -> tuple[int, int]:
+    """Give the release of ipykernel that a kernel is, such as (7, 1)."""
+    return ast.literal_eval(kernel.value("__import__('ipykernel').version_info[:2]"))
+
+
 def shell_for_clicks(kernel: Kernel, where: str) -> str | None:
     """Give the shell that a front end sends clicks to: a new subshell, as JupyterLab makes, or None for the main one.
 
     Skips the test where this kernel hears no click there while a cell awaits.
     """
-    version = ast.literal_eval(kernel.value("__import__('ipykernel').version_info[:2]"))
+    version = version_of(kernel)
     if where == "subshell":
         if version < (7, 0):
             pytest.skip("ipykernel 6 has no subshells.")
