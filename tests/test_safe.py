@@ -206,3 +206,55 @@ def test_no_text_is_slow(piece):
     """What begins without end does not make the work grow faster than the text (a quadratic walk would not end)."""
     assert len(safe(piece * 40_000)) > 0
     assert len(safe(f"{piece}\n" * 20_000)) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        # JupyterLab takes formulas out before it looks for code, and puts them back into the finished HTML.
+        ("$a `x$y` `<b>`", "$a `x$y` <code>&#60;b&#62;</code>"),
+        ("`\\begin{a}` \\end{a}", "<code>&#92;begin{a}</code> &#92;end{a}"),
+        ("`$$`", "<code>&#36;&#36;</code>"),
+        ('[a](http://x.de)$"onclick=x$', '[a](http://x.de )$"onclick=x$'),
+        ('<http://x.de>$"onclick=x$', '[http&#58;//x.de](http://x.de )$"onclick=x$'),
+        ('www.x.de/[$"onclick=x$', 'www&#46;x.de/&#91;$"onclick=x$'),
+        ('https://x.de[a](http://y.de "t")', "https://x.de[a](http://y.de )"),
+        ("[a](http://x.de/$b$)", "[a](http://x.de/%24b%24)"),
+        # It writes a fence's language into an attribute as it is; so does nbconvert with a diagram's source.
+        ('```x"onclick="y\n1\n```', "```x\n1\n```"),
+        ("```$x$\n1\n```", "```\n1\n```"),
+        ("```mermaidx\na<b>\n```", "```text\na<b>\n```"),
+        ('```mermaid\nclick A "https://x.de"\n```', '```text\nclick A "https://x.de"\n```'),
+        ("```mermaid\nA --> B\n```", "```mermaid\nA --> B\n```"),
+        # Its marked and nbconvert's mistune look for a link's definition across blank lines and fences.
+        ("[r\n\n```\n]: x\n```", "&#91;r\n\n```\n]: x\n```"),
+        ("[a $b] $c", "&#91;a $b] $c"),
+        ("`d[k]: v`", "<code>d&#91;k&#93;&#58; v</code>"),
+        # It reads tildes and backticks as one run of text; so may others with three tildes and a fence.
+        ("~`a<b>`", "&#126;`a<b>`"),
+        ("a ~~~ b", "a &#126;&#126;&#126; b"),
+        # mistune's plugins do not spare code.
+        ("~~a `~~<b>`", "~~a <code>&#126;&#126;&#60;b&#62;</code>"),
+        ("| `a|<b>` |", "| <code>a&#124;&#60;b&#62;</code> |"),
+        # VS Code reads a formula that begins a line to a line's end, over fences.
+        ("$$a$$ b", "$$a$$\nb"),
+        ("- $$a$$  \n- b", "- $$a$$\n- b"),
+        ("$$a$$$$b$$", "&#36;&#36;a&#36;&#36;&#36;&#36;b&#36;&#36;"),
+        # Front ends disagree on what ends a line.
+        ("a\u2028# b\x85c\rd", "a\n# b\nc\nd"),
+        (
+            "a\x0b```\x0c\x1e",
+            "a\N{REPLACEMENT CHARACTER}&#96;&#96;&#96;\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}",
+        ),
+        # Nested code that could act as text is HTML; a fence that the list's parser would leave early, too.
+        ("- ```\n  $$\n  ```", "- <pre><code>&#36;&#36;</code></pre>"),
+        ("- ```\n  <b>\n  ```", "- <pre><code>&#60;b&#62;</code></pre>"),
+        ("- ```\n  ~~~\n  ```", "- <pre><code>&#126;&#126;&#126;</code></pre>"),
+        ("- ```\n  [a\n  ]: b\n  ```", "- <pre><code>&#91;a&#10;&#93;&#58; b</code></pre>"),
+        ("- ```\nx\n  ```", "- <pre><code>x</code></pre>"),
+        ("- ```\n  x\n     ```\ny", "- ```\n  x\n  ```\n\ny"),
+    ],
+)
+def test_what_other_front_ends_read_differently_is_written_for_all(text, written):
+    """Each front end's own ideas of formulas, code and links find nothing that means more to them than to others."""
+    assert safe(text) == written
