@@ -145,9 +145,9 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Give a shell its magics; does nothing where it has them."""
-    _import("_magic").load(shell)
+    _import("_magics.magic").load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take all that loading brought out of the shell again."""
-    _import("_magic").unload(shell)
+    _import("_magics.magic").unload(shell)

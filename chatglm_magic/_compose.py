@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ReplyFormatError
-from ._links import link, literal, visible
-from ._safe import fenced, safe
+from ._markdown.links import link, literal, visible
+from ._markdown.safe import fenced, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

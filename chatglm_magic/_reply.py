@@ -20,7 +20,7 @@ from ._events import (
     ToolCallDelta,
     Usage,
 )
-from ._markdown import CodeBlock, code_blocks
+from ._markdown.blocks import CodeBlock, code_blocks
 from ._messages import Message
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from chatglm_magic._arguments import command_rows, option_rows
+from chatglm_magic._magics.arguments import command_rows, option_rows
 
 README = Path(__file__).parents[1] / "README.md"
 _PLACE = re.compile(r"(<!-- options: [^>]*-->\n).*?(<!-- end of options -->)", re.DOTALL)

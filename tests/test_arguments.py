@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatglm_magic._arguments import (
+from chatglm_magic._magics.arguments import (
     TABLE,
     ArgumentError,
     Arguments,

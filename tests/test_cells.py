@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from chatglm_magic import _cells
+from chatglm_magic._magics import cells
 
 AWAITED_LINE = "await get_ipython().run_line_magic('chatglm_async', {!r})\n".format
 AWAITED_CELL = "await get_ipython().run_cell_magic('chatglm_async', {!r}, {!r})\n".format
@@ -26,7 +26,7 @@ def shell():
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell(config=config)
-    uninstall = _cells.install(shell)
+    uninstall = cells.install(shell)
     yield shell
     uninstall()
 
@@ -118,7 +118,7 @@ def test_what_a_running_cell_starts_is_not_awaited(shell):
 
     asyncio.run(main())
     assert shell.user_ns["inner"] == PLAIN_LINE("hi")
-    assert not _cells.is_nested(sys._getframe())
+    assert not cells.is_nested(sys._getframe())
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_cell_is_known_by_what_else_it_holds(shell, cell, alone, ours_only):
 
     async def main() -> tuple[bool, bool]:
         shell.transform_cell(cell)
-        return _cells.is_alone(), _cells.awaits_ours_only()
+        return cells.is_alone(), cells.awaits_ours_only()
 
     assert asyncio.run(main()) == (alone, ours_only)
 

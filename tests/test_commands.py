@@ -11,9 +11,9 @@ import pytest
 from test_magic import _no_shell_left, asked, fail, run, shell  # noqa: F401 - fixtures
 
 from chatglm_magic import ConfigError, MissingKeyError, Reply
-from chatglm_magic._arguments import COMMANDS, TOPICS, find_command, parse
-from chatglm_magic._commands import Commands
-from chatglm_magic._commands_talk import _transcript
+from chatglm_magic._magics.arguments import COMMANDS, TOPICS, find_command, parse
+from chatglm_magic._magics.commands import Commands
+from chatglm_magic._magics.commands_talk import _transcript
 
 KEY = "0123456789abcdef0123456789abcdef.ABCDEFGHIJKLMNOP"
 

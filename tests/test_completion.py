@@ -7,7 +7,7 @@ from IPython.core.completer import provisionalcompleter
 from test_magic import _no_shell_left, shell  # noqa: F401 - fixtures
 
 import chatglm_magic
-from chatglm_magic._arguments import COMMANDS, TABLE, TOPICS
+from chatglm_magic._magics.arguments import COMMANDS, TABLE, TOPICS
 from chatglm_magic._messages import OPTIONS
 
 

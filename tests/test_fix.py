@@ -14,9 +14,9 @@ from traitlets.config import Config
 
 import chatglm_magic
 from chatglm_magic import ConfigError, ReplyFormatError
-from chatglm_magic._fix import corrected_cell, diff, language_of
-from chatglm_magic._insert import code_for_cell
-from chatglm_magic._markdown import CodeBlock, code_blocks
+from chatglm_magic._magics.fix import corrected_cell, diff, language_of
+from chatglm_magic._magics.insert import code_for_cell
+from chatglm_magic._markdown.blocks import CodeBlock, code_blocks
 
 FIXED = "It divided by zero.\n\n```python\nx = 2\n1 / x\n```\nDone."
 STEPS = "First:\n```python\na = 1\n```\nIt prints\n```\n1\n```\nthen\n```py\nb = a\n```"

@@ -10,9 +10,9 @@ import pytest
 
 from chatglm_magic import Interrupted, Reply, ServerError
 from chatglm_magic._events import Finished, TextDelta
-from chatglm_magic._jobs import Job, Jobs
 from chatglm_magic._loop import in_this_loop
 from chatglm_magic._loops import io_thread
+from chatglm_magic._magics.jobs import Job, Jobs
 
 
 class Screen:

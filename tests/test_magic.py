@@ -12,10 +12,10 @@ from traitlets.config import Config
 
 import chatglm_magic
 from chatglm_magic import ChatGLMError, Reply, TextDelta
-from chatglm_magic._arguments import parse
-from chatglm_magic._ask import ask
-from chatglm_magic._magic import ChatGLMMagics
-from chatglm_magic._outcomes import Ask
+from chatglm_magic._magics.arguments import parse
+from chatglm_magic._magics.ask import ask
+from chatglm_magic._magics.magic import ChatGLMMagics
+from chatglm_magic._magics.outcomes import Ask
 
 
 def make_shell(**settings: object) -> InteractiveShell:

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from chatglm_magic._markdown import CodeBlock, close_open, code_blocks, settled, split_fence
-from chatglm_magic._safe import safe
+from chatglm_magic._markdown.blocks import CodeBlock, close_open, code_blocks, settled, split_fence
+from chatglm_magic._markdown.safe import safe
 
 BLOCKS = [
     "A paragraph with `code`.\n\n",

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatglm_magic import ConfigError, Reply, TextDelta
-from chatglm_magic._arguments import parse
 from chatglm_magic._context import MAX_BYTES
-from chatglm_magic._last_error import LastError
-from chatglm_magic._markdown import fences
-from chatglm_magic._prompt import MAX_DATA_BYTES, Notebook, Prompt, notebook_of, prepare
+from chatglm_magic._magics.arguments import parse
+from chatglm_magic._magics.last_error import LastError
+from chatglm_magic._magics.prompt import MAX_DATA_BYTES, Notebook, Prompt, notebook_of, prepare
+from chatglm_magic._markdown.blocks import fences
 
 FRAME = pd.DataFrame({"price": [1.5, 2.5], "城市": ["北京", "上海"]})
 

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_judge import HOSTILE, PARSERS, dangers, read
 
-from chatglm_magic._links import literal, target, visible
-from chatglm_magic._markdown import close_open, settled
-from chatglm_magic._safe import fenced, safe
+from chatglm_magic._markdown.blocks import close_open, settled
+from chatglm_magic._markdown.links import literal, target, visible
+from chatglm_magic._markdown.safe import fenced, safe
 
 hostile = st.lists(st.sampled_from(HOSTILE), max_size=40).map("".join)
 

@@ -9,7 +9,7 @@ import zmq
 from jupyter_client.session import Session
 from tornado.queues import Queue
 
-from chatglm_magic import _stop
+from chatglm_magic._magics import stop
 
 
 class OldKernel:
@@ -53,7 +53,7 @@ def test_widgets_messages_overtake_waiting_cells():
     kernel.msg_queue.put_nowait((10, kernel.dispatch_shell, ([zmq.Frame(b"no message")],)))
 
     async def main() -> None:
-        pump = asyncio.create_task(_stop._pump_comms(kernel))
+        pump = asyncio.create_task(stop._pump_comms(kernel))
         await asyncio.sleep(0.01)
         assert kernel.parent == ("cell", {"header": "cell"})
         kernel.send("comm_close")
@@ -71,6 +71,6 @@ def test_widgets_messages_overtake_waiting_cells():
 
 def test_a_button_is_for_people():
     """Only a kernel that may ask for input has somebody to press a button."""
-    assert not _stop.can_show_button(SimpleNamespace())
-    assert not _stop.can_show_button(SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=False)))
-    assert _stop.can_show_button(SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True)))
+    assert not stop.can_show_button(SimpleNamespace())
+    assert not stop.can_show_button(SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=False)))
+    assert stop.can_show_button(SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True)))

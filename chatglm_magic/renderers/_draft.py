@@ -7,9 +7,9 @@ from typing import assert_never
 
 from .._compose import block, thinking_block
 from .._events import Event, Finished, Part, Replace, TextDelta, ThinkingDelta, ToolCallDelta, Usage
-from .._links import literal
-from .._markdown import close_open, settled, split_fence
-from .._safe import safe
+from .._markdown.blocks import close_open, settled, split_fence
+from .._markdown.links import literal
+from .._markdown.safe import safe
 
 _NEWEST = 160
 """Characters of the newest thought that are shown while the model thinks."""

@@ -16,7 +16,7 @@ from typing import Any
 from .._coalesce import Coalescer
 from .._compose import bundle
 from .._events import Event, Finished, Usage
-from .._links import literal
+from .._markdown.links import literal
 from .._reply import Reply
 from . import Publisher
 from ._draft import Draft, Frame

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .._compose import bundle, usage_line
 from .._events import Event, Replace, TextDelta
-from .._links import visible
+from .._markdown.links import visible
 from .._reply import Reply
 from . import Renderer
 

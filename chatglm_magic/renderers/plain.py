@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .._compose import bundle, call_line, ending, plain_block, sentences, usage_line
 from .._events import Event, Finished, Part, Replace, TextDelta, ThinkingDelta, Usage
-from .._links import visible
+from .._markdown.links import visible
 from .._reply import Reply
 from . import Publisher
 

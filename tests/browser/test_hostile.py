@@ -17,8 +17,8 @@ SHOW = f"""
 import sys; sys.path.insert(0, {FOLDER!r})
 from hostile import MEANT, MEANT_MATH, TEXTS, cuts
 from chatglm_magic import Finished, Reply, TextDelta, ThinkingDelta
-from chatglm_magic._safe import safe
-from chatglm_magic._markdown import close_open
+from chatglm_magic._markdown.safe import safe
+from chatglm_magic._markdown.blocks import close_open
 
 def raw(markdown):
     display({{"text/markdown": markdown}}, raw=True)

@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._chat import Chat, Choice
-from ._config import Defaults
-from ._conversations import choose_for, configured, conversation_for
-from ._errors import ChatGLMError, ConfigError, Interrupted
-from ._events import Event, Part
-from ._insert import code_for_cell, put_into_cell
-from ._loop import in_this_loop
-from ._outcomes import Ask
-from ._own_cell import OwnCell, failure
-from ._prompt import Prompt, notebook_of, prepare
-from ._reply import Reply
-from ._stop import StopButton, can_show_button
-from .renderers import Renderer
-from .renderers.cell import CellRenderer
-from .renderers.formats import AtEnd, Verbatim
-from .renderers.plain import PlainRenderer, QuietRenderer
+from .._chat import Chat, Choice
+from .._config import Defaults
+from .._errors import ChatGLMError, ConfigError, Interrupted
+from .._events import Event, Part
+from .._loop import in_this_loop
+from .._reply import Reply
+from ..renderers import Renderer
+from ..renderers.cell import CellRenderer
+from ..renderers.formats import AtEnd, Verbatim
+from ..renderers.plain import PlainRenderer, QuietRenderer
+from .conversations import choose_for, configured, conversation_for
+from .insert import code_for_cell, put_into_cell
+from .outcomes import Ask
+from .own_cell import OwnCell, failure
+from .prompt import Prompt, notebook_of, prepare
+from .stop import StopButton, can_show_button
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ._arguments import Arguments
-    from ._magic import ChatGLMMagics
+    from .arguments import Arguments
+    from .magic import ChatGLMMagics
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def show_dry_run(magics: ChatGLMMagics, asked: Ask) -> None:
     Raises:
         ConfigError: It cannot be asked so.
     """
-    from ._dry_run import tell
+    from .dry_run import tell
 
     arguments = asked.arguments
     choice = choose_for(magics, arguments)

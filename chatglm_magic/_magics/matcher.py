@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ._magic import ChatGLMMagics
+    from .magic import ChatGLMMagics
 
 
 def install(shell: InteractiveShell, magics: ChatGLMMagics) -> Callable[[], None]:
@@ -30,7 +30,7 @@ def install(shell: InteractiveShell, magics: ChatGLMMagics) -> Callable[[], None
         lines = context.full_text.split("\n")
         column = context.cursor_position
         before = "\n".join([*lines[: context.cursor_line], lines[context.cursor_line][:column]])
-        from ._completion import Completer
+        from .completion import Completer
 
         fragment, names = Completer(magics).offers(before, lines[context.cursor_line][column:])
         offered = [SimpleCompletion(text=name, type="magic") for name in names]

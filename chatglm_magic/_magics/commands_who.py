@@ -7,19 +7,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import _keys
-from ._arguments import Arguments
-from ._chat import Choice
-from ._config import HOSTS, KEY_NAMES, Defaults, key_place
-from ._conversations import choose_for, configured, conversation, describe
-from ._errors import ChatGLMError, ConfigError, MissingKeyError
-from ._outcomes import Later, Value
-from ._saying import say
-from ._urls import check_key_travel, is_loopback, origin
-from .providers import PROVIDERS, known_models, split_spec
+from .. import _keys
+from .._chat import Choice
+from .._config import HOSTS, KEY_NAMES, Defaults, key_place
+from .._errors import ChatGLMError, ConfigError, MissingKeyError
+from .._urls import check_key_travel, is_loopback, origin
+from ..providers import PROVIDERS, known_models, split_spec
+from .arguments import Arguments
+from .conversations import choose_for, configured, conversation, describe
+from .outcomes import Later, Value
+from .saying import say
 
 if TYPE_CHECKING:
-    from ._magic import ChatGLMMagics
+    from .magic import ChatGLMMagics
 
 
 class WhoCommands:
@@ -74,7 +74,7 @@ class WhoCommands:
 
     def do_status(self, arguments: Arguments) -> None:
         """Tell who answers, where the key comes from, and in which conversation; never the key."""
-        from ._version import __version__
+        from .._version import __version__
 
         magics = self.magics
         rows = []

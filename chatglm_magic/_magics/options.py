@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ._messages import OPTIONS as PARAMETERS
-from ._messages import OptionValue, parse_option
+from .._messages import OPTIONS as PARAMETERS
+from .._messages import OptionValue, parse_option
 
 FORMATS = ("md", "text", "code", "json")
 """How a reply may be shown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from ._history import Place
+from .._history import Place
 
 
 class CellPlaces:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._arguments import Arguments
-    from ._history import Place
-    from ._reply import Reply
+    from .._history import Place
+    from .._reply import Reply
+    from .arguments import Arguments
 
 
 @dataclass(frozen=True, slots=True)

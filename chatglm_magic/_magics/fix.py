@@ -7,13 +7,13 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from ._context import cap
-from ._insert import PYTHON
-from ._prompt import error_blocks
+from .._context import cap
+from .insert import PYTHON
+from .prompt import error_blocks
 
 if TYPE_CHECKING:
-    from ._last_error import LastError
-    from ._markdown import CodeBlock
+    from .._markdown.blocks import CodeBlock
+    from .last_error import LastError
 
 _SOURCE_BYTES = 20_000
 """How long a cell may be to be mended: it is sent whole, for what is left out cannot be given back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._arguments import command_rows, manual, option_rows, table
+from .arguments import command_rows, manual, option_rows, table
 
 _MODELS = """\
 Who answers is said with -m, for one question, or with %chatglm use, from then on:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from ._arguments import Command
-from ._commands_errors import ErrorCommands
-from ._commands_jobs import JobCommands
-from ._commands_talk import TalkCommands
-from ._commands_who import WhoCommands
-from ._outcomes import Outcome, Value
-from ._saying import say
+from .arguments import Command
+from .commands_errors import ErrorCommands
+from .commands_jobs import JobCommands
+from .commands_talk import TalkCommands
+from .commands_who import WhoCommands
+from .outcomes import Outcome, Value
+from .saying import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._arguments import Arguments
-    from ._magic import ChatGLMMagics
+    from .arguments import Arguments
+    from .magic import ChatGLMMagics
 
 
 class Commands(TalkCommands, WhoCommands, JobCommands, ErrorCommands):
@@ -40,12 +40,12 @@ class Commands(TalkCommands, WhoCommands, JobCommands, ErrorCommands):
 
     def do_help(self, _: Arguments, topic: str = "") -> None:
         """Show the manual, or a page of it."""
-        from ._help import page
+        from .help import page
 
         say(page(topic))
 
     def do_version(self, _: Arguments) -> None:
         """Show the version."""
-        from ._version import __version__
+        from .._version import __version__
 
         say(f"chatglm_magic {__version__}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._markdown import CodeBlock
+from .._markdown.blocks import CodeBlock
 
 PYTHON = frozenset({"python", "py", "python3", "ipython", "ipython3"})
 _CELL_MAGICS = {"bash": "bash", "sh": "sh", "shell": "bash", "zsh": "bash", "html": "html", "javascript": "js"}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._history import estimate_tokens
-from ._links import literal, visible
-from ._safe import fenced, safe
+from .._history import estimate_tokens
+from .._markdown.links import literal, visible
+from .._markdown.safe import fenced, safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._messages import Request
-    from .providers import Provider
+    from .._messages import Request
+    from ..providers import Provider
 
 _HEAD = "Dry run: nothing was sent."
 _THINKING = {True: "on", False: "off"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._errors import ConfigError, shorten
-from ._saying import say
+from .._errors import ConfigError, shorten
+from .saying import say
 
 if TYPE_CHECKING:
-    from ._arguments import Arguments
-    from ._jobs import Job
-    from ._magic import ChatGLMMagics
+    from .arguments import Arguments
+    from .jobs import Job
+    from .magic import ChatGLMMagics
 
 
 class JobCommands:

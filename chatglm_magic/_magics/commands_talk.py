@@ -6,20 +6,20 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
-from ._arguments import Arguments
-from ._conversations import conversation, count_words
-from ._errors import ConfigError, shorten
-from ._history import Place, last_question
-from ._messages import OPTIONS, parse_option
-from ._outcomes import Ask, Value
-from ._safe import safe
-from ._saying import Shown, Source, say
+from .._errors import ConfigError, shorten
+from .._history import Place, last_question
+from .._markdown.safe import safe
+from .._messages import OPTIONS, parse_option
+from .arguments import Arguments
+from .conversations import conversation, count_words
+from .outcomes import Ask, Value
+from .saying import Shown, Source, say
 
 if TYPE_CHECKING:
-    from ._chat import Chat
-    from ._magic import ChatGLMMagics
-    from ._messages import Message
-    from ._reply import Reply
+    from .._chat import Chat
+    from .._messages import Message
+    from .._reply import Reply
+    from .magic import ChatGLMMagics
 
 GO_ON = "Go on exactly where your last answer stops. Repeat nothing of it, and say nothing about going on."
 """What `continue` asks."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from ._context import MAX_BYTES, cap, describe
-from ._errors import ConfigError
-from ._interpolate import interpolate, resolve
-from ._markdown import fences
-from ._safe import fenced
+from .._context import MAX_BYTES, cap, describe
+from .._errors import ConfigError
+from .._interpolate import interpolate, resolve
+from .._markdown.blocks import fences
+from .._markdown.safe import fenced
 
 if TYPE_CHECKING:
-    from ._arguments import Arguments
-    from ._last_error import LastError
+    from .arguments import Arguments
+    from .last_error import LastError
 
 MAX_DATA_BYTES = 36_000
 """How much all that is put into one prompt may be, in UTF-8 bytes: about 12,000 tokens."""

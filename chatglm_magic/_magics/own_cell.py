@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._errors import ChatGLMError, shorten
-from ._links import literal
+from .._errors import ChatGLMError, shorten
+from .._markdown.links import literal
 
 
 class OwnCell:

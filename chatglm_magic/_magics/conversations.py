@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-from ._chat import Chat, Choice, choose
-from ._config import Defaults
-from ._errors import ConfigError
-from ._history import estimate_tokens
-from .providers import split_spec
+from .._chat import Chat, Choice, choose
+from .._config import Defaults
+from .._errors import ConfigError
+from .._history import estimate_tokens
+from ..providers import split_spec
 
 if TYPE_CHECKING:
-    from ._arguments import Arguments
-    from ._events import Event
-    from ._magic import ChatGLMMagics
-    from ._messages import Request
+    from .._events import Event
+    from .._messages import Request
+    from .arguments import Arguments
+    from .magic import ChatGLMMagics
 
 
 class _Nobody:

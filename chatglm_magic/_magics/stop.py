@@ -11,7 +11,7 @@ import contextlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from ._loops import main_loop
+from .._loops import main_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ._own_cell import OwnCell
-    from .renderers import Publisher
+    from ..renderers import Publisher
+    from .own_cell import OwnCell
 
 _PERIOD = 0.05
 """Seconds between two looks at what ipykernel 6 keeps waiting."""

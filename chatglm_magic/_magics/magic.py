@@ -14,32 +14,32 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Enum, Float, Integer, Unicode, observe
 
-from . import _cells, _matcher
-from ._errors import ChatGLMError
-from ._last_error import ErrorWatch, LastError
-from ._loops import io_thread, remember_main_loop, wait_here
-from ._outcomes import Ask, Outcome, Value
-from ._places import CellPlaces
+from .._errors import ChatGLMError
+from .._loops import io_thread, remember_main_loop, wait_here
+from . import cells, matcher
+from .last_error import ErrorWatch, LastError
+from .outcomes import Ask, Outcome, Value
+from .places import CellPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ._arguments import Arguments
-    from ._ask import Question
-    from ._chat import Chat
-    from ._commands import Commands
-    from ._history import Place
-    from ._jobs import Job, Jobs
-    from ._reply import Reply
+    from .._chat import Chat
+    from .._history import Place
+    from .._reply import Reply
+    from .arguments import Arguments
+    from .ask import Question
+    from .commands import Commands
+    from .jobs import Job, Jobs
 
 _V = TypeVar("_V", "Reply", "Job")
 
 
 def _manual() -> str:
     """Write the manual; IPython's help asks a magic's `getdoc` for it."""
-    from ._arguments import manual
+    from .arguments import manual
 
     return manual()
 
@@ -104,8 +104,8 @@ class ChatGLMMagics(Magics):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(io_thread.wait_for(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
-        from ._ask import ask
-        from ._loop import in_call
+        from .._loop import in_call
+        from .ask import ask
 
         question = ask(self, outcome, alone=False)
         if question.own_cell is not None:
@@ -125,10 +125,10 @@ class ChatGLMMagics(Magics):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
-        from ._ask import ask
-        from ._loop import in_this_loop
+        from .._loop import in_this_loop
+        from .ask import ask
 
-        question = ask(self, outcome, alone=_cells.is_alone())
+        question = ask(self, outcome, alone=cells.is_alone())
         if question.own_cell is not None:
             return self._begin(question, outcome)
         with self._kept(question.reply, outcome.arguments), question.on_stage():
@@ -137,7 +137,7 @@ class ChatGLMMagics(Magics):
 
     def _read(self, line: str, cell: str | None, place: Place | None = None) -> Outcome:
         """Find out what is to be done, and do at once what needs no waiting."""
-        from ._arguments import ArgumentError, Arguments, find_command, parse, short_help
+        from .arguments import ArgumentError, Arguments, find_command, parse, short_help
 
         try:
             arguments = parse(line, cell)
@@ -163,7 +163,7 @@ class ChatGLMMagics(Magics):
         """Show a question that is not to be asked."""
         if not isinstance(outcome, Ask) or not outcome.arguments.dry_run:
             return outcome
-        from ._ask import show_dry_run
+        from .ask import show_dry_run
 
         show_dry_run(self, outcome)
         return Value()
@@ -171,20 +171,20 @@ class ChatGLMMagics(Magics):
     @cached_property
     def commands(self) -> Commands:
         """What the reserved first words of a line do."""
-        from ._commands import Commands
+        from .commands import Commands
 
         return Commands(self)
 
     @cached_property
     def jobs(self) -> Jobs:
         """The replies in the background."""
-        from ._jobs import Jobs
+        from .jobs import Jobs
 
         return Jobs()
 
     def _begin(self, question: Question, asked: Ask) -> Job:
         """Let a reply grow in its cell's output while other cells run."""
-        from ._ask import wait_aside
+        from .ask import wait_aside
 
         job = self.jobs.add(question.label, asked.arguments.prompt, question.reply)
         stage = ExitStack()
@@ -211,7 +211,7 @@ class ChatGLMMagics(Magics):
 
     def find_error(self) -> LastError | None:
         """Give the last error of the user's cells; None where none has failed."""
-        from ._prompt import cell_sources
+        from .prompt import cell_sources
 
         return self._errors.find(cell_sources(self.shell))
 
@@ -243,15 +243,15 @@ class ChatGLMMagics(Magics):
             sys.stderr.write(f"chatglm_magic: {text}\n")
 
     def _before_cell(self, info: object = None) -> None:
-        if not _cells.is_nested(sys._getframe()):  # noqa: SLF001 - a cell that runs another stays the one that asks
+        if not cells.is_nested(sys._getframe()):  # noqa: SLF001 - a cell that runs another stays the one that asks
             self._places.begin(info, getattr(self.shell, "parent_header", None))
-        if _cells.awaits_ours_only():
-            from ._loop import let_code_be_interrupted
+        if cells.awaits_ours_only():
+            from .._loop import let_code_be_interrupted
 
-            let_code_be_interrupted(_cells.is_nested)
+            let_code_be_interrupted(cells.is_nested)
 
     def _after_cell(self, result: object = None) -> None:
-        if not _cells.is_nested(sys._getframe()):  # noqa: SLF001 - as above
+        if not cells.is_nested(sys._getframe()):  # noqa: SLF001 - as above
             self._places.end()
             self._warn_of_keys(str(getattr(getattr(result, "info", None), "raw_cell", "")))
         for value in self._shown:
@@ -264,7 +264,7 @@ class ChatGLMMagics(Magics):
     def _warn_of_keys(self, source: str) -> None:
         """Say so where a cell holds a key; after it has run, for a reply clears what its cell showed before."""
         if "sk-" in source or "." in source:
-            from ._secrets import WARNING, holds_key
+            from .._secrets import WARNING, holds_key
 
             if holds_key(source):
                 sys.stderr.write(f"chatglm_magic: {WARNING}\n")
@@ -285,7 +285,7 @@ class ChatGLMMagics(Magics):
         """Take a place in the shell."""
         shell = self.shell
         shell.register_magics(self)
-        self._uninstall = (_cells.install(shell), _matcher.install(shell, self))
+        self._uninstall = (cells.install(shell), matcher.install(shell, self))
         for name, callback in self._callbacks():
             shell.events.register(name, callback)
         if getattr(shell, "kernel", None) is None:

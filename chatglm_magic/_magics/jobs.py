@@ -12,14 +12,14 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any
 
-from ._errors import Interrupted, shorten
-from ._loop import TICK, call_soon
-from ._loops import io_thread
+from .._errors import Interrupted, shorten
+from .._loop import TICK, call_soon
+from .._loops import io_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
 
-    from ._reply import Reply
+    from .._reply import Reply
 
 _PATIENCE = 1.5
 """Seconds that a stopped reply may take to end: a little more than hanging up may take."""

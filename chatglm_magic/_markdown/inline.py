@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ._links import BARE_URL, INLINE_TARGET, URL_LIMIT, link, literal, split_url, target
+from .links import BARE_URL, INLINE_TARGET, URL_LIMIT, link, literal, split_url, target
 
 if TYPE_CHECKING:
     from collections.abc import Callable

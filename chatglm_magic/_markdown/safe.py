@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import re
 
-from ._inline import DRASTIC, HARMFUL, paragraph
-from ._links import literal, visible
-from ._markdown import Fence, fences, formula
+from .blocks import Fence, fences, formula
+from .inline import DRASTIC, HARMFUL, paragraph
+from .links import literal, visible
 
 _BREAKS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
 _ACTIVE = re.compile(r"[<&\\`$\[\]]|~~~|://|www\.|^(?: {4}|\t)", re.IGNORECASE | re.MULTILINE)

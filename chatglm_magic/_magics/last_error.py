@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from traceback import TracebackException, extract_tb
 from typing import Any
 
-from ._context import cap
-from ._errors import ChatGLMError
+from .._context import cap
+from .._errors import ChatGLMError
 
 _MACHINERY = re.compile(r"[/\\]IPython[/\\]core[/\\]")
 """Where IPython's own frames are, above those of the user's cell."""

@@ -6,17 +6,17 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ._errors import ConfigError
-from ._fix import corrected_cell, diff, error_prompt, system_prompt
-from ._insert import put_into_cell
-from ._outcomes import Ask
-from ._safe import fenced, safe
+from .._errors import ConfigError
+from .._markdown.safe import fenced, safe
+from .fix import corrected_cell, diff, error_prompt, system_prompt
+from .insert import put_into_cell
+from .outcomes import Ask
 
 if TYPE_CHECKING:
-    from ._arguments import Arguments
-    from ._last_error import LastError
-    from ._magic import ChatGLMMagics
-    from ._reply import Reply
+    from .._reply import Reply
+    from .arguments import Arguments
+    from .last_error import LastError
+    from .magic import ChatGLMMagics
 
 
 class ErrorCommands:

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._arguments import COMMANDS, TABLE, TOPICS
-from ._messages import OPTIONS as PARAMETERS
-from ._options import FORMATS, Option
-from .providers import PROVIDERS, known_models
+from .._messages import OPTIONS as PARAMETERS
+from ..providers import PROVIDERS, known_models
+from .arguments import COMMANDS, TABLE, TOPICS
+from .options import FORMATS, Option
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ._magic import ChatGLMMagics
+    from .magic import ChatGLMMagics
 
 _LINE = re.compile(r"\s*(?:[\w.\[\]'\", ]+=\s*)?%chatglm(?P<blank>\s+)")
 _CELL = re.compile(r"\s*%%chatglm(?P<blank>[ \t]+|(?=\n))")

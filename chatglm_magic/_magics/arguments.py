@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ._errors import ConfigError
-from ._messages import OPTIONS as PARAMETERS
-from ._options import TABLE, ArgumentError, Arguments, Option
+from .._errors import ConfigError
+from .._messages import OPTIONS as PARAMETERS
+from .options import TABLE, ArgumentError, Arguments, Option
 
 __all__ = [
     "COMMANDS",

@@ -1,0 +1,1 @@
+"""%chatglm and %%chatglm: all that stands between a cell and a conversation."""

@@ -1,0 +1,1 @@
+"""Markdown of a model: what is settled, what is safe to show."""
