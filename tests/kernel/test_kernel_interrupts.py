@@ -145,7 +145,8 @@ def test_nested_calls_can_be_interrupted(kernel, glm):
         assert run.ename == "Interrupted"
         kernel.settle(0.05)
         glm.wait_until(lambda aborted=aborted: glm.aborted > aborted)
-    assert kernel.ok("import asyncio\nawait asyncio.sleep(0.01)\nprint('lives')").stdout == "lives\n"
+    # Not its status: once an interrupt has hit its displayhook, ipykernel 7.4 calls cells failed that have not.
+    assert kernel.run("import asyncio\nawait asyncio.sleep(0.01)\nprint('lives')").stdout == "lives\n"
 
 
 @pytest.mark.parametrize("where", ["main", "subshell"])
