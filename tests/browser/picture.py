@@ -6,7 +6,7 @@ from pathlib import Path
 
 from driver import visitor
 from glm_server import FakeGLM
-from test_cell import ANSWER, LOAD
+from test_browser_cell import ANSWER, LOAD
 
 PLACE = Path(__file__).parents[2] / "notebooks" / "images" / "streaming_cell.png"
 
