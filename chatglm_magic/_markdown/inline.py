@@ -1,6 +1,6 @@
 """One paragraph of hostile Markdown in, one that is inert but for formulas, code spans and links out; no I/O.
 
-See `_safe` for the rules.
+See `safe` for the rules.
 """
 
 from __future__ import annotations
