@@ -109,16 +109,3 @@ def test_an_error_is_a_line_or_two(lab, glm):
     assert "AuthenticationError" in text
     assert "Traceback" not in text
     assert len(text.strip().splitlines()) <= 3
-
-
-def test_no_layout_jumps_and_no_long_task_while_a_reply_grows(lab, glm):
-    """A reader's eye and the page's main thread are left in peace."""
-    glm.say("A sentence of a long answer, about nothing at all. " * 100, delay=0.005)
-
-    with lab.opens([LOAD, ask(glm), "1 + 1"]) as notebook:
-        notebook.run(0)
-        notebook.js("() => { window.__long.length = 0; window.__shift = 0; }")
-        notebook.run(1)
-        longest = max(notebook.js("() => window.__long"), default=0)
-
-    assert longest < 200
