@@ -15,32 +15,18 @@ class Place:
     """Where an exchange goes in a conversation, if not to its end.
 
     Attributes:
-        cell: Who asks. A question that the same cell asks again takes the place of its former one,
-            and what followed that stays.
-        instead_of: The question whose exchange this one replaces, as it stands in `Chat.messages`.
+        cell: Who asks. A question that the same cell asks again takes the place of its former one.
+        instead_of: The id of the question in whose place this one is asked. The same words give the
+            question another answer; other words stand beside it. What was there stays as an older version.
+        keeps: Whether what followed the former answer follows the new one; it stays with the old one else.
         goes_on: Whether the answer continues the conversation's last one: it is appended to that, and
             the prompt does not enter the conversation.
     """
 
     cell: str = ""
-    instead_of: Message | None = None
+    instead_of: str = ""
+    keeps: bool = True
     goes_on: bool = False
-
-
-def exchange(messages: list[Message], question: Message | None) -> slice | None:
-    """Find a question's exchange: the question itself, the very object, and all up to the next question."""
-    for start, message in enumerate(messages):
-        if message is question:
-            end = start + 1
-            while end < len(messages) and messages[end].role != "user":
-                end += 1
-            return slice(start, end)
-    return None
-
-
-def last_question(messages: list[Message]) -> Message | None:
-    """Give the newest question; None where nothing was asked."""
-    return next((message for message in reversed(messages) if message.role == "user"), None)
 
 
 def last_exchanges(messages: list[Message], limit: int) -> list[Message]:

@@ -8,7 +8,8 @@ from contextlib import aclosing
 
 import pytest
 
-from chatglm_magic._chat import Chat, Choice, choose
+from chatglm_magic._chat import Chat
+from chatglm_magic._choice import Choice, choose
 from chatglm_magic._config import Defaults
 from chatglm_magic._errors import ConfigError, MissingKeyError, ProviderError
 from chatglm_magic._events import Event, Finished, TextDelta, ThinkingDelta

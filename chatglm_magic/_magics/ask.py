@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._chat import Chat, Choice
+from .._chat import Chat
+from .._choice import Choice
 from .._config import Defaults
 from .._errors import ChatGLMError, ConfigError, Interrupted
 from .._events import Event, Part

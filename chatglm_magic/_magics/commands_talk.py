@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from .._errors import ConfigError, shorten
-from .._history import Place, last_question
+from .._history import Place
 from .._markdown.safe import safe
 from .._messages import OPTIONS, parse_option
 from .arguments import Arguments
@@ -92,10 +92,10 @@ class TalkCommands:
         if chat.unanswered is not None:
             prompt, place = chat.unanswered
         else:
-            question = last_question(chat.messages)
-            if question is None:
+            last = chat.last_exchange()
+            if last is None:
                 _refuse("Nothing was asked", chat, "there is nothing to ask again")
-            prompt, place = question.content, Place(instead_of=question)
+            prompt, place = last[0].text, Place(instead_of=last[0].id)
         return Ask(replace(self._as_before(arguments, chat), prompt=prompt), place, as_is=True)
 
     def do_continue(self, arguments: Arguments) -> Ask:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .. import _keys
-from .._chat import Choice
+from .._choice import Choice
 from .._config import HOSTS, KEY_NAMES, Defaults, key_place
 from .._errors import ChatGLMError, ConfigError, MissingKeyError
 from .._urls import check_key_travel, is_loopback, origin

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-from .._chat import Chat, Choice, choose
+from .._chat import Chat
+from .._choice import Choice, choose
 from .._config import Defaults
 from .._errors import ConfigError
 from .._history import estimate_tokens

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from glm_server import FakeGLM
 
-from chatglm_magic._chat import Chat, Choice
+from chatglm_magic._chat import Chat
+from chatglm_magic._choice import Choice
 from chatglm_magic._errors import ChatGLMError
 from chatglm_magic._reply import Reply
 from chatglm_magic.providers import Settings, make_provider
