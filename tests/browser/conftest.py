@@ -21,5 +21,6 @@ def lab() -> Iterator[Visitor]:
         for name in list(os.environ):
             if name.upper().endswith(("_API_KEY", "_PROXY")) or name.upper().startswith("CHATGLM_"):
                 patch.delenv(name)
+        patch.setenv("CHATGLM_STORE", "off")
         with visitor() as person:
             yield person

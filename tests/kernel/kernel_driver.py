@@ -132,7 +132,8 @@ class Kernel:
         self.manager = KernelManager()
         self.manager._kernel_spec = KernelSpec(argv=argv, language="python", display_name="test")
         clean = {name: value for name, value in os.environ.items() if not name.upper().endswith(("_API_KEY", "_PROXY"))}
-        self._env = {**clean, "IPYTHONDIR": str(folder), "PYTHONWARNINGS": "default", **(env or {})}
+        usual = {"IPYTHONDIR": str(folder), "PYTHONWARNINGS": "default", "CHATGLM_STORE": "off"}
+        self._env = {**clean, **usual, **(env or {})}
         self._folder = folder
         self.runs: dict[str, Run] = {}
         self._displays: dict[str, list[dict[str, Any]]] = {}
