@@ -93,13 +93,32 @@ def _read(lines: Sequence[str], first: int, head: str, run: str, info: str) -> F
             quoted, line = _unquote(line, depth)
             if not quoted:
                 return Fence(first, number, head, run, info, code, True, flush)
-        bare = line.lstrip(" \t")
-        indent = line[: len(line) - len(bare)].expandtabs(4)
-        if bare.startswith(run) and not bare.rstrip(" \t").strip(run[0]) and len(indent) <= width + _CLOSER_SLACK:
+        inside = code_line(line, run, width)
+        if inside is None:
             return Fence(first, number + 1, head, run, info, code, True, flush)
-        flush = flush and (not bare or len(indent) >= width)
-        code.append(indent[width:] + bare if width else line)
+        flush = flush and (not line.strip(" \t") or _depth(line) >= width)
+        code.append(inside)
     return Fence(first, len(lines), head, run, info, code, False, flush)
+
+
+def code_line(line: str, run: str, width: int) -> str | None:
+    """Give one line of a fenced block without its depth; None if it closes the fence.
+
+    Args:
+        line: The line, without quote markers.
+        run: The run of backticks or tildes that opened the fence.
+        width: Columns before that run.
+    """
+    bare = line.lstrip(" \t")
+    depth = _depth(line)
+    if bare.startswith(run) and not bare.rstrip(" \t").strip(run[0]) and depth <= width + _CLOSER_SLACK:
+        return None
+    return " " * (depth - width) + bare if width else line
+
+
+def _depth(line: str) -> int:
+    """Count the columns before a line's first mark."""
+    return len(line[: len(line) - len(line.lstrip(" \t"))].expandtabs(4))
 
 
 def _unquote(line: str, depth: int) -> tuple[bool, str]:
@@ -150,13 +169,27 @@ _FRESH = re.compile(
         ) \S""",
     re.VERBOSE,
 )
-_ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]+\S")
+ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]+\S")
 
 
 def settled(text: str, start: int = 0, *, items: bool = False) -> int:
     """Find where a growing text may be cut so that all before the cut is final.
 
-    That is at a column-0 line behind a blank line, outside fences and formulas, that cannot belong to
+    Args:
+        text: The text so far.
+        start: An earlier cut, or 0: what is before it is not looked at.
+        items: As in `cuts`.
+
+    Returns:
+        The last such place behind `start`, else `start`. It never shrinks as the text grows.
+    """
+    return max(cuts(text, start, items=items), default=start)
+
+
+def cuts(text: str, start: int = 0, *, items: bool = False) -> list[int]:
+    """Find all places where a growing text may be cut so that all before the cut is final.
+
+    They are at column-0 lines behind a blank line, outside fences and formulas, that cannot belong to
     a list, a table, a quote, a heading's underline, a link reference, indented code or HTML.
 
     Args:
@@ -165,30 +198,31 @@ def settled(text: str, start: int = 0, *, items: bool = False) -> int:
         items: Also cut between the items of a list: the list then shows as two.
 
     Returns:
-        The last such place behind `start`, else `start`. It never shrinks as the text grows.
+        The places, in order; none is lost as the text grows.
     """
     lines = text[start:].split("\n")
-    cut, position, number = start, start, 0
+    found: list[int] = []
+    position, number = start, 0
     blank = False
     skips = [(fence.first, fence.after) for fence in fences(lines)]
     skips.append((len(lines), len(lines)))
     for first, after in skips:
         while number < first:
             line = lines[number]
-            if blank and (_FRESH.match(line) or (items and _ITEM.match(line))):
-                cut = position
+            if blank and (_FRESH.match(line) or (items and ITEM.match(line))):
+                found.append(position)
             end = formula(lines, number, first)
             if end is None:
-                return cut
+                return found
             blank = not line.strip()
             for passed in lines[number : max(end, number + 1)]:
                 position += len(passed) + 1
             number = max(end, number + 1)
         if blank and first < len(lines) and lines[first][:1] in {"`", "~"}:
-            cut = position
+            found.append(position)
         position += sum(len(line) + 1 for line in lines[first:after])
         number, blank = after, False
-    return cut
+    return found
 
 
 def close_open(text: str, *, growing: bool = False) -> str:

@@ -39,14 +39,14 @@ _TOKEN = re.compile(
 )
 _MATHY = re.compile(r"\$|\\[(\[]|\\begin")
 _INSIDE = r"((?:[^$\\`]|\\[^()\[\]`$])+?)"
-_ROUND = re.compile(rf"\\(\\)?\({_INSIDE}\\(?(1)\\)\)")
-_SQUARE = re.compile(rf"\\(\\)?\[{_INSIDE}\\(?(1)\\)\](?!\()")
-_DOLLAR = re.compile(
+ROUND = re.compile(rf"\\(\\)?\({_INSIDE}\\(?(1)\\)\)")
+SQUARE = re.compile(rf"\\(\\)?\[{_INSIDE}\\(?(1)\\)\](?!\()")
+DOLLAR = re.compile(
     r"\$(?:(?![\s$])((?:[^$\\\n`]|\\[^\n`])+?)(?<![\s\\])|( (?=[^$\n`]*[\\^_={])(?:[^$\\\n`]|\\[^\n`])+? ))\$(?![\d$])"
 )
 """A formula in a line; one between blanks only if it looks like TeX."""
-_DOLLARS = re.compile(r"\$\$((?:[^$\\`]|\\[^`])+?)\$\$(?!\$)")
-_BEGIN = re.compile(r"\\begin[ \t]*\{([A-Za-z]{1,20}\*?)\}")
+DOLLARS = re.compile(r"\$\$((?:[^$\\`]|\\[^`])+?)\$\$(?!\$)")
+BEGIN = re.compile(r"\\begin[ \t]*\{([A-Za-z]{1,20}\*?)\}")
 _ENVIRONMENT_LIMIT = 5000
 _STRAY = re.compile(r"\\(?=begin|end)")
 _DEAD_MACRO = re.compile(rf"\\+(?={MACRO})")
@@ -57,7 +57,7 @@ _KNOWN_ENTITY = re.compile(
     r"|deg|micro|para|sect|euro|pound|yen|cent|[lr](?:aquo|squo|dquo)|[lrudh]arr|[lrh]Arr|[lg]e|ne|asymp|infin);"
 )
 _BELOW = re.compile(r"<(?=[\s\d=]|$)")
-_BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
+BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 _ROW = re.compile(r"[ \t]*\|")
 _BLANKS = re.compile(r"[ \t]*")
 _OPENS_BLOCK = re.compile(r"[-+#>=|:0-9]|\*\s")
@@ -171,7 +171,7 @@ class _Paragraph:
         r"""Write an environment that stands outside a formula; no `\begin` or `\end` but in one."""
         if not _STRAY.match(self._text, start):
             return ""
-        begin = _BEGIN.match(self._text, start)
+        begin = BEGIN.match(self._text, start)
         if begin:
             end = f"\\end{{{begin[1]}}}"
             stop = self._text.find(end, start, start + _ENVIRONMENT_LIMIT)
@@ -187,24 +187,24 @@ class _Paragraph:
 
     def _bracket(self, start: int) -> str:
         r"""Write a formula in `\(…\)` or `\[…\]`; empty if there is none."""
-        if found := _ROUND.match(self._text, start):
+        if found := ROUND.match(self._text, start):
             if (inside := _formula(found[2])) is None:
                 return ""
             self._at = found.end()
             return f"${_no_second_bracket(inside)}$"
-        if found := _SQUARE.match(self._text, start):
+        if found := SQUARE.match(self._text, start):
             return self._display(start, found[2], found.end())
         return ""
 
     def _dollars(self, found: re.Match[str]) -> str:
         start = found.start()
         if len(found[0]) == 1:
-            inline = _DOLLAR.match(self._text, start)
+            inline = DOLLAR.match(self._text, start)
             if inline and (inside := _formula(inline[1] or inline[2])) is not None:
                 self._at = inline.end()
                 return f"${_no_second_bracket(inside)}$"
             return self._plain_dollar if self._text[self._at : self._at + 1].isdecimal() else "$"
-        display = _DOLLARS.match(self._text, start)
+        display = DOLLARS.match(self._text, start)
         if display and (written := self._display(start, display[1], display.end())):
             return written
         return "&#36;" * len(found[0])
@@ -242,7 +242,7 @@ class _Paragraph:
             self._at = auto.end()
             written = link(auto[1], auto[1])
             return written[:-1] + " )" if self._formula_follows() else written
-        cell = _BREAK.match(self._text, start)
+        cell = BREAK.match(self._text, start)
         if cell and _ROW.match(self._text, self._line_start(start)):
             self._at = cell.end()
             return "<br>"

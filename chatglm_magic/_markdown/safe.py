@@ -27,7 +27,7 @@ from .blocks import Fence, fences, formula
 from .inline import DRASTIC, HARMFUL, paragraph
 from .links import literal, visible
 
-_BREAKS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
+BREAKS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
 _ACTIVE = re.compile(r"[<&\\`$\[\]]|~~~|://|www\.|^(?: {4}|\t)", re.IGNORECASE | re.MULTILINE)
 _LABEL = re.compile(r"(?m)^(?:[ \t>]|(?:[-*+]|\d{1,9}[.)])(?=[ \t]))*\[")
 """Where a link's definition may begin; it goes on to a `]:` wherever that stands."""
@@ -51,7 +51,7 @@ def safe(text: str) -> str:
     Args:
         text: A whole reply or a settled block of one; the blocks' results may be put together.
     """
-    text = visible(_BREAKS.sub("\n", text))
+    text = visible(BREAKS.sub("\n", text))
     if not _ACTIVE.search(text):
         return text
     return _Writer(text.split("\n")).write()
