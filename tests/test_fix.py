@@ -10,7 +10,7 @@ from collections.abc import Generator
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from traitlets.config import Config
+from test_magic import make_shell
 
 import chatglm_magic
 from chatglm_magic import ConfigError, ReplyFormatError
@@ -25,12 +25,8 @@ STEPS = "First:\n```python\na = 1\n```\nIt prints\n```\n1\n```\nthen\n```py\nb =
 @pytest.fixture
 def shell(glm) -> Generator[InteractiveShell]:
     """Give a shell whose questions go to the loopback server, and which remembers what is put into its next cell."""
-    config = Config()
-    config.HistoryManager.enabled = False
-    config.InteractiveShell.colors = "nocolor"
-    config.ChatGLMMagics.update(provider="openai", base_url=glm.url, model="glm-4.7")
     sys.last_value = None
-    shell = InteractiveShell.instance(config=config)
+    shell = make_shell(provider="openai", base_url=glm.url, model="glm-4.7")
     chatglm_magic.load_ipython_extension(shell)
     shell.put = []
     shell.set_next_input = lambda code, replace=False: shell.put.append((code, replace))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Generator
 
 import pytest
@@ -23,7 +24,9 @@ def make_shell(**settings: object) -> InteractiveShell:
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     config.ChatGLMMagics.update(settings)
-    return InteractiveShell.instance(config=config)
+    shell = InteractiveShell.instance(config=config)
+    atexit.unregister(shell.atexit_operations)  # it looks through all memory, at the end of the tests, for each shell
+    return shell
 
 
 @pytest.fixture(autouse=True)
