@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, nullcontext
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ._choice import Choice, choose
@@ -14,7 +16,9 @@ from ._errors import ChatGLMError, ConfigError
 from ._events import Event
 from ._history import Place, last_exchanges
 from ._messages import Message, Request, check_options
+from ._replay import Recall, replay, request_key
 from ._reply import Reply
+from ._said import Said
 from ._secrets import refuse_keys
 from ._turns import Turns
 from .providers import Provider
@@ -92,6 +96,7 @@ class Chat(Conversation):
         think: bool | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - seconds between events, not of the whole
         notify: Callable[[str], None] | None = None,
+        recall: Recall | None = None,
         **options: object,
     ) -> AsyncGenerator[Event]:
         """Ask, and yield the reply's events as they come.
@@ -110,6 +115,8 @@ class Chat(Conversation):
             think: As in `Chat`, for this question only.
             timeout: As in `Chat`, for this question only.
             notify: Told in one sentence why nothing has come yet.
+            recall: Where a stored answer to the same request is looked for. One that is found is given at
+                once, and nobody is asked.
             options: Parameters of the model, over those of the conversation.
 
         Raises:
@@ -129,23 +136,20 @@ class Chat(Conversation):
                 notify("waiting for the conversation's other reply")
 
         async with self._turns.turn(waiting) if remember else nullcontext():
-            request = self.request(
-                prompt,
-                choice=asked,
-                remember=remember,
-                place=place,
-                system=system,
-                think=think,
-                timeout=timeout,
-                notify=notify,
-                warnings=reply.warnings,
-                **parameters,
-            )
-            exchange = self.begin(prompt, reply, place, remember=remember)
+            how: dict[str, Any] = {"system": system, "think": think, "timeout": timeout, "notify": notify, **parameters}
+            request_to = partial(self.request, prompt, remember=remember, place=place, **how)
+            request = request_to(choice=asked, warnings=reply.warnings)
+            stored = _stored_answer(recall, asked, request_to)
+            if stored is not None:
+                _recall_to(reply, stored)
+            # Of an answer that is given again only the first one has a key: its day is the one that counts.
+            key = "" if stored is not None else request_key(asked.provider, request)
+            exchange = self.begin(prompt, reply, place, remember=remember, key=key)
             error: BaseException | None = None
             grew = self.grew
             try:
-                async with aclosing(asked.provider.stream(request)) as events:
+                answer = asked.provider.stream(request) if stored is None else replay(stored)
+                async with aclosing(answer) as events:
                     async for event in events:
                         reply.add(event)
                         grew(exchange, event)
@@ -237,3 +241,21 @@ class Chat(Conversation):
         if len(kept) < len(history):
             warnings.append("history-trimmed")
         return kept
+
+
+def _stored_answer(recall: Recall | None, asked: Choice, request_to: Callable[..., Request]) -> Said | None:
+    """Look for an answer to the same request, by whoever may have been meant when it was given."""
+    if recall is None:
+        return None
+    for choice in (*asked.rather, asked):
+        found = recall(request_key(choice.provider, request_to(choice=choice)))
+        if found is not None:
+            return found
+    return None
+
+
+def _recall_to(reply: Reply, stored: Said) -> None:
+    """Let a reply be a stored answer."""
+    reply.model, reply.provider = stored.model, stored.provider
+    given = datetime.fromtimestamp(stored.created, UTC)
+    reply.recall(given, stored.elapsed, stored.first_event, stored.thinking_seconds)

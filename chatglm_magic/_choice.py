@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
 
 from ._config import KEY_NAMES, Defaults, find_key
 from ._errors import ConfigError, MissingKeyError
+from ._events import Event
+from ._messages import Request
 from ._urls import check_key_travel, is_loopback
 from .providers import PROVIDERS, Provider, Settings, make_provider, split_spec
 
@@ -20,11 +23,34 @@ class Choice:
         provider: The provider.
         model: The model to ask; empty for the provider's default.
         why: What `auto` took and for which reason, in one sentence; empty where the user said it.
+        rather: Who else may have been meant when the same was asked before; their stored answers go before
+            this one's.
     """
 
     provider: Provider
     model: str
     why: str = ""
+    rather: tuple[Choice, ...] = ()
+
+
+class Absent:
+    """A provider that cannot be asked here; an answer that it gave before may be stored.
+
+    Args:
+        name: Its name.
+        error: Why it cannot be asked.
+    """
+
+    def __init__(self, name: str, error: ConfigError) -> None:
+        self.name = name
+        self._error = error
+        self.model = "" if name == "openai" else getattr(make_provider(name, Settings()), "model", "")
+
+    async def stream(self, request: Request) -> AsyncGenerator[Event]:  # noqa: ARG002 - the protocol's
+        """Refuse."""
+        msg = f"{self._error} There is no stored answer to this question either."
+        raise type(self._error)(msg)
+        yield  # type: ignore[unreachable]  # makes it a generator
 
 
 def choose(
@@ -77,6 +103,48 @@ def choose(
         raise missing_key(name)
     settings = Settings(base_url=base_url, api_key=key, proxy=proxy, model=model if name == "local" else "")
     return Choice(make_provider(name, settings), model, why)
+
+
+def choose_or_recall(
+    provider: str = "auto", model: str = "", *, base_url: str = "", configured: Defaults | None = None
+) -> Choice:
+    """Find out who answers, where a stored answer will do: no key is needed to tell who may have given it.
+
+    Args:
+        provider: As in `choose`, like all.
+        model: As there.
+        base_url: As there.
+        configured: As there.
+
+    Raises:
+        ConfigError: As there; a missing key or server is an error only when there is no stored answer.
+    """
+    named, wanted = split_spec(model)
+    name = named or ("" if provider == "auto" else provider)
+    known = (configured or Defaults()).over(Defaults.from_environment())
+    missing: ConfigError
+    try:
+        choice = choose(provider, model, base_url=base_url, configured=configured)
+    except MissingKeyError as error:
+        missing = error
+    except ConfigError as error:
+        if name != "openai" or not wanted:
+            raise
+        missing = error  # it lacks its server
+    else:
+        guessed = name in {"", "auto"} and choice.provider.name == "local" and known == Defaults()
+        if not guessed:
+            return choice
+        missing = missing_key("zai")
+        return replace(choice, rather=tuple(Choice(Absent(other, missing), "") for other in _PLATFORMS))
+    if name in PROVIDERS:
+        return Choice(Absent(name, missing), wanted)
+    default_name, default_model = split_spec(known.model)
+    model = wanted or default_model
+    if owner := default_name or ("" if known.provider == "auto" else known.provider):
+        return Choice(Absent(owner, missing), model)
+    meant = tuple(Choice(Absent(other, missing), model) for other in (*_PLATFORMS, "openai", "chatglm"))
+    return replace(meant[0], rather=meant)
 
 
 def missing_key(name: str) -> MissingKeyError:

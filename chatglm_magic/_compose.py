@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ReplyFormatError
@@ -21,6 +22,8 @@ _ENDINGS = {
     "content_filter": "[cut by moderation]",
     "error": "[broken off]",
 }
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""The same in every locale: what is saved with a notebook is to be equal wherever it is run."""
 _CONTEXT_FULL = "model_context_window_exceeded"
 _SENTENCES = {
     "history-trimmed": "Earlier parts of the conversation were left out: they no longer fit.",
@@ -147,6 +150,8 @@ def bundle(
         },
         "seconds": round(reply.elapsed, 2),
     }
+    if reply.replayed is not None:
+        told |= {"replayed": True, "given": reply.replayed.astimezone(UTC).isoformat(timespec="seconds")}
     return data, {"chatglm_magic": told}
 
 
@@ -200,7 +205,16 @@ def sentences(reply: Reply) -> list[str]:
     names = list(reply.warnings)
     if reply.finish_reason == "stop" and reply.thinking.strip() and not reply.text.strip():
         names.append("reasoning-only")
-    return [_SENTENCES[name] for name in dict.fromkeys(names) if name in _SENTENCES]
+    told = [_SENTENCES[name] for name in dict.fromkeys(names) if name in _SENTENCES]
+    if reply.replayed is not None:
+        told.append(f"Stored answer of {day(reply.replayed)}.")
+    return told
+
+
+def day(moment: datetime) -> str:
+    """Write a day as people read it, in the time zone of this computer: 21 Nov 2026."""
+    local = moment.astimezone()
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
 
 
 def _source_list(sources: Iterable[Source]) -> str:

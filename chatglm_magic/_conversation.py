@@ -168,7 +168,7 @@ class Conversation:
         replaced = self._replaced(place)
         return _messages(path if replaced is None else path[: path.index(replaced)])
 
-    def begin(self, prompt: str, reply: Reply, place: Place | None, *, remember: bool) -> Exchange:
+    def begin(self, prompt: str, reply: Reply, place: Place | None, *, remember: bool, key: str = "") -> Exchange:
         """Let an exchange into the conversation, where its answer grows from now on.
 
         Args:
@@ -176,9 +176,12 @@ class Conversation:
             reply: What will be its answer.
             place: Where it goes, if not to the end.
             remember: Whether it is a part of the conversation.
+            key: The name of the request that is answered.
         """
         place = place or Place()
         exchange = self._enter(prompt, reply, place) if remember else self._aside(prompt, reply, place)
+        if exchange.instead is not exchange.answer:
+            exchange.answer.key = key
         if remember:
             self.unanswered = prompt, place
         _tell(exchange.watchers, "began", self, exchange.question, exchange.answer)
@@ -200,6 +203,8 @@ class Conversation:
             answer.reply = None
         answer.settle()
         answer.error = str(error) if error is not None else ""
+        if words and exchange.instead is answer:
+            answer.key = ""  # it says more now than the request that it answered would bring
         if exchange.in_tree:
             if words:
                 self.unanswered = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 from typing import Any, assert_never
 
 from ._compose import compose
@@ -40,6 +41,8 @@ class Reply:
         conversation_id: The wire's id of the conversation (chatglm.cn).
         mode: chatglm.cn: `snapshot` or `delta`; empty elsewhere.
         first_event: Seconds from the question to the first event; None before it.
+        replayed: When the answer was given, where it is a stored one that is shown again; None for a new one.
+            Model, provider, tokens and seconds are those of that day.
     """
 
     def __init__(self, model: str = "", provider: str = "") -> None:
@@ -53,9 +56,11 @@ class Reply:
         self.conversation_id = ""
         self.mode = ""
         self.first_event: float | None = None
+        self.replayed: datetime | None = None
         self.quiet_once = False
         self._started = time.monotonic()
         self._ended: float | None = None
+        self._recalled: tuple[float, float] | None = None  # its seconds in all, and of thinking
         self._thinking_span: tuple[float, float] | None = None
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -98,6 +103,12 @@ class Reply:
             case _:
                 assert_never(event)
 
+    def recall(self, given: datetime, elapsed: float, first_event: float | None, thinking_seconds: float) -> None:
+        """Become a stored answer, of which the events follow; seconds as they were then."""
+        self.replayed = given
+        self.first_event = first_event
+        self._recalled = elapsed, thinking_seconds
+
     def end(self, reason: Reason) -> None:
         """End a reply that no `Finished` ended; does nothing to one that has ended."""
         if self.finish_reason is None:
@@ -117,11 +128,15 @@ class Reply:
     @property
     def elapsed(self) -> float:
         """Seconds from the question to the end, or to now."""
+        if self._recalled is not None:
+            return self._recalled[0]
         return (time.monotonic() if self._ended is None else self._ended) - self._started
 
     @property
     def thinking_seconds(self) -> float:
         """Seconds from the first thought to the last."""
+        if self._recalled is not None:
+            return self._recalled[1]
         return self._thinking_span[1] - self._thinking_span[0] if self._thinking_span else 0.0
 
     @property
