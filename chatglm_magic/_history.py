@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ._messages import Message
 
+GO_ON = "Go on exactly where your last answer stops. Repeat nothing of it, and say nothing about going on."
+"""What is asked so that an answer goes on."""
+
 _BYTES_PER_TOKEN = 3
 """UTF-8 bytes per token, on the safe side for English (about 4) and Chinese (3 a character, 1–2 characters a token)."""
 

@@ -9,7 +9,7 @@ import zmq
 from jupyter_client.session import Session
 from tornado.queues import Queue
 
-from chatglm_magic._magics import stop
+from chatglm_magic import _comms
 
 
 class OldKernel:
@@ -53,7 +53,7 @@ def test_widgets_messages_overtake_waiting_cells():
     kernel.msg_queue.put_nowait((10, kernel.dispatch_shell, ([zmq.Frame(b"no message")],)))
 
     async def main() -> None:
-        pump = asyncio.create_task(stop._pump_comms(kernel))
+        pump = asyncio.create_task(_comms._pump(kernel))
         await asyncio.sleep(0.01)
         assert kernel.parent == ("cell", {"header": "cell"})
         kernel.send("comm_close")
@@ -71,6 +71,6 @@ def test_widgets_messages_overtake_waiting_cells():
 
 def test_a_button_is_for_people():
     """Only a kernel that may ask for input has somebody to press a button."""
-    assert not stop.can_show_button(SimpleNamespace())
-    assert not stop.can_show_button(SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=False)))
-    assert stop.can_show_button(SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True)))
+    assert not _comms.can_show_button(SimpleNamespace())
+    assert not _comms.can_show_button(SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=False)))
+    assert _comms.can_show_button(SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from .._errors import ConfigError, shorten
-from .._history import Place
+from .._history import GO_ON, Place
 from .._markdown.safe import safe
 from .._messages import OPTIONS, parse_option
 from .arguments import Arguments
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from .._messages import Message
     from .._reply import Reply
     from .magic import ChatGLMMagics
-
-GO_ON = "Go on exactly where your last answer stops. Repeat nothing of it, and say nothing about going on."
-"""What `continue` asks."""
 
 _USUAL = "default"
 _UNSET = ("", "none", "None")

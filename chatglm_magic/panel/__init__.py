@@ -1,0 +1,1 @@
+"""ChatPanel: a chat that lives in the notebook."""
