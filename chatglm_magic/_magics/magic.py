@@ -15,6 +15,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Bool, Enum, Float, Integer, Unicode, observe
 
 from .._errors import ChatGLMError
+from .._imports import in_peace
 from .._loops import io_thread, remember_main_loop, wait_here
 from . import cells, matcher
 from .last_error import ErrorWatch, LastError
@@ -104,8 +105,9 @@ class ChatGLMMagics(Magics):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(io_thread.wait_for(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
-        from .._loop import in_call
-        from .ask import ask
+        with in_peace():
+            from .._loop import in_call
+            from .ask import ask
 
         question = ask(self, outcome, alone=False)
         if question.own_cell is not None:
@@ -125,8 +127,9 @@ class ChatGLMMagics(Magics):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
-        from .._loop import in_this_loop
-        from .ask import ask
+        with in_peace():
+            from .._loop import in_this_loop
+            from .ask import ask
 
         question = ask(self, outcome, alone=cells.is_alone())
         if question.own_cell is not None:
@@ -137,7 +140,8 @@ class ChatGLMMagics(Magics):
 
     def _read(self, line: str, cell: str | None, place: Place | None = None) -> Outcome:
         """Find out what is to be done, and do at once what needs no waiting."""
-        from .arguments import ArgumentError, Arguments, find_command, parse, short_help
+        with in_peace():
+            from .arguments import ArgumentError, Arguments, find_command, parse, short_help
 
         try:
             arguments = parse(line, cell)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from .._errors import ChatGLMError, ConfigError, ProviderError, StalledError
+from .._imports import in_peace
 from .._turns import turns_of
 from .._urls import check_key_travel, is_loopback, origin
 from .answers import EVENT_STREAM, inflated, is_event_stream, media_type
@@ -354,7 +355,8 @@ async def _exchange(call: Call) -> AsyncGenerator[_Exchange]:
         raise ConfigError("The key holds a blank, a line break or a letter that no key has. Copy it once more.")
     # In a thread, as on Windows the system's exceptions to its proxy may ask the resolver.
     proxy = "" if is_loopback(call.url) else await asyncio.to_thread(proxy_for, call.url, call.proxy)
-    import aiohttp
+    with in_peace():
+        import aiohttp
 
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, use_dns_cache=False),

@@ -10,6 +10,7 @@ from typing import Protocol, cast, runtime_checkable
 
 from .._errors import ConfigError
 from .._events import Event
+from .._imports import in_peace
 from .._messages import Request
 from .._urls import Key
 
@@ -95,7 +96,8 @@ def known_models(name: str) -> tuple[str, ...]:
 
 def _class(name: str) -> object:
     module, _, attribute = PROVIDERS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    with in_peace():
+        return getattr(importlib.import_module(module), attribute)
 
 
 def split_spec(spec: str) -> tuple[str, str]:
