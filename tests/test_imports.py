@@ -15,10 +15,12 @@ def test_garbage_is_left_alone_for_a_block_only(enabled):
     before = gc.isenabled()
     try:
         (gc.enable if enabled else gc.disable)()
+        with in_peace():
+            during = gc.isenabled()
         with pytest.raises(ImportError), in_peace():
-            assert not gc.isenabled()
             raise ImportError
 
+        assert not during
         assert gc.isenabled() is enabled
     finally:
         (gc.enable if before else gc.disable)()

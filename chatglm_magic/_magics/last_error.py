@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from traceback import TracebackException, extract_tb
 from typing import Any
 
-from .._context import cap
 from .._errors import ChatGLMError
 
 _MACHINERY = re.compile(r"[/\\]IPython[/\\]core[/\\]")
@@ -48,6 +47,8 @@ class LastError:
 
     def traceback(self, limit: int) -> str:
         """Write the traceback as Python does, with cells by their names, in at most about `limit` bytes."""
+        from .._context import cap
+
         told = TracebackException.from_exception(self.error)
         self._rename(told)
         return cap("".join(told.format()).rstrip(), limit)
