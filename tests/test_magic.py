@@ -353,7 +353,7 @@ def test_no_setting_is_without_words():
 
     assert set(traits) == {
         "provider", "model", "base_url", "system", "temperature", "max_tokens", "history_tokens",
-        "refresh_hz", "show_thinking", "short_errors", "timeout", "nested",
+        "refresh_hz", "show_thinking", "short_errors", "timeout", "nested", "store", "cache", "rerun",
     }  # fmt: skip
     assert all(trait.help for trait in traits.values())
 
@@ -376,11 +376,10 @@ def test_what_auto_took_is_said_once(shell, monkeypatch):
 
     question = ask(magics, Ask(parse("hi")), alone=False)
     assert question.notice == "No key is set, so the small local demo model answers."
-    assert question.lasting
     with capture_output(), question.on_stage():
         question.reply.add(TextDelta("Hello."))
     assert [part.content for part in question.reply.parts] == ["Hello.", question.notice]
     assert ask(magics, Ask(parse("hi")), alone=False).notice == ""
     monkeypatch.setenv("CHATGLM_PROVIDER", "chatglm")
     question = ask(magics, Ask(parse("hi")), alone=False)
-    assert (question.notice, question.lasting) == ("Using chatglm, as configured.", "")
+    assert (question.notice, question.lasting()) == ("Using chatglm, as configured.", "")

@@ -59,6 +59,8 @@ class Command:
 
 
 _NAME = r"[\w.-]{1,60}"
+_THREAD = rf"(#\d{{1,9}}|{_NAME})"
+_PATH = r"""(\S*|"[^"]+"|'[^']+')"""
 _WHOSE = r"(|zai|bigmodel|openai|https?://\S+)"
 _ONE_WORD = "|".join(name.replace("_", "[_-]") for name in PARAMETERS if name != "stop")
 TOPICS = ("options", "commands", "models", "keys", "context", "errors")
@@ -78,7 +80,10 @@ COMMANDS: tuple[Command, ...] = (
         rest=rf"|({_ONE_WORD}|think|timeout|stop|system)( \S+)?|(system|stop) .+",
     ),
     Command("new", "[name]", "begin a conversation, or go on with that one", rest=rf"({_NAME})?"),
-    Command("chats", "", "the conversations"),
+    Command(
+        "chats", "[n]", "the conversations: those that are open, and the newest n that are stored", rest=r"\d{0,6}"
+    ),
+    Command("search", "TEXT", "find words in all that was ever said", rest=r".+"),
     Command("history", "[n]", "what was said, or its last n exchanges", rest=r"\d{0,6}"),
     Command("undo", "", "take the last exchange back"),
     Command("retry", "", "ask the last question again, in the place of its answer"),
@@ -88,8 +93,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("fix", "[replace]", "send the last error; put a corrected cell below, or here", rest="(below|replace)?"),
     Command("explain", "", "send the last error; have it explained"),
     Command("code", "[n]", "a code block of the last reply, as a string", rest=r"\d{0,6}"),
-    Command("rename", "[name] new-name", "give a conversation another name", rest=rf"({_NAME} )?{_NAME}"),
-    Command("delete", "[name]", "delete a conversation", rest=rf"({_NAME})?"),
+    Command("rename", "[name] new-name", "give a conversation another name", rest=rf"({_THREAD} )?{_NAME}"),
+    Command("delete", "[name]", "delete a conversation, stored or not", rest=rf"({_THREAD})?"),
+    Command(
+        "forget",
+        "[name|all]",
+        "remove what is stored of a conversation, or of all of them; alone: what there is",
+        rest=rf"({_THREAD})?",
+    ),
+    Command("save", "PATH", "write the conversation to a file that load reads", rest=_PATH),
+    Command("load", "PATH", "bring one back from a file, or a stored one by its name or #number", rest=_PATH),
+    Command("export", "PATH", "write it to be read: .md, .html, .ipynb or .json", rest=_PATH),
     Command("stop", "[job]", "stop a reply in the background, or all of them", rest=r"\d{0,6}"),
     Command("jobs", "", "the replies in the background"),
     Command("version", "", "the version of chatglm_magic"),

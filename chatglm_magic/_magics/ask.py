@@ -19,11 +19,13 @@ from .._reply import Reply
 from ..renderers import Renderer
 from ..renderers.cell import CellRenderer
 from ..renderers.formats import AtEnd, Verbatim
+from ..renderers.held import Held
 from ..renderers.plain import PlainRenderer, QuietRenderer
-from .conversations import choose_for, configured, conversation_for
+from .conversations import choose_for, configured, conversation_for, recalls
 from .insert import code_for_cell, put_into_cell
 from .outcomes import Ask
 from .own_cell import OwnCell, failure
+from .pacing import paced
 from .prompt import Prompt, notebook_of, prepare
 from .stop import StopButton, can_show_button
 
@@ -41,7 +43,7 @@ class Question:
     Attributes:
         label: Who is asked, for the status line.
         notice: What the user should know while nothing has come; empty for nothing.
-        lasting: What of it stays with the reply; empty for nothing.
+        lasting: Gives, once the reply has ended, what of it stays with the reply; empty for nothing.
         open: Opens the reply; takes whom to tell why nothing has come yet.
         reply: Where its events are added up.
         renderer: Where they are shown.
@@ -52,7 +54,7 @@ class Question:
 
     label: str
     notice: str
-    lasting: str
+    lasting: Callable[[], str]
     open: Callable[[Callable[[str], None]], AsyncGenerator[Event]]
     reply: Reply
     renderer: Renderer
@@ -85,8 +87,9 @@ class Question:
             raise
         finally:
             reply.end("error")
-            if self.lasting and reply.parts:
-                reply.add(Part("notice", self.lasting))
+            lasting = self.lasting()
+            if lasting and reply.parts:
+                reply.add(Part("notice", lasting))
             self.renderer.close(reply, error)
 
 
@@ -103,25 +106,32 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
     """
     arguments = asked.arguments
     own_cell = _own_cell(magics.shell, asked) if arguments.background else None
-    choice = choose_for(magics, arguments)
+    recall = magics.memory.answer if recalls(magics, arguments) else None
+    choice = choose_for(magics, arguments, recalls=recall is not None)
     guessed = configured(magics).over(Defaults.from_environment()) == Defaults()
     prompt = prompt_of(magics, asked)
-    chat = conversation_for(magics, arguments, choice)
+    told: list[str] = []
+    chat = conversation_for(magics, asked, choice, told.append)
     reply = Reply()
     how = _how(magics, asked, chat, choice)
 
     def open_events(notify: Callable[[str], None]) -> AsyncGenerator[Event]:
-        return chat.stream(prompt.text, reply=reply, notify=notify, **how)
+        events = chat.stream(prompt.text, reply=reply, notify=notify, recall=recall, **how)
+        return events if recall is None else paced(events, reply)
 
-    notice = choice.why if magics.say_once(choice.why) else ""
+    def lasting() -> str:
+        new = reply.replayed is None and magics.say_once(choice.why)
+        return " ".join((choice.why if new and guessed else "", *told, *prompt.notes)).strip()
+
+    notice = "" if magics.was_said(choice.why) else choice.why
     with_button = alone and not arguments.quiet and can_show_button(magics.shell)
     return Question(
         label=_label(choice),
-        notice=" ".join((notice, *prompt.notes)).strip(),
-        lasting=" ".join((notice if guessed else "", *prompt.notes)).strip(),
+        notice=" ".join((notice, *told, *prompt.notes)).strip(),
+        lasting=lasting,
         open=open_events,
         reply=reply,
-        renderer=_renderer(magics, arguments, own_cell, exclusive=alone),
+        renderer=_renderer(magics, arguments, own_cell, exclusive=alone, may_be_stored=reply if recall else None),
         stop=StopButton(magics.shell, own_cell) if with_button else None,
         own_cell=own_cell,
         check=partial(_check, magics, arguments),
@@ -231,8 +241,23 @@ def _label(choice: Choice) -> str:
     return " · ".join(part for part in (model, getattr(choice.provider, "caption", "")) if part)
 
 
-def _renderer(magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | None, *, exclusive: bool) -> Renderer:
-    """Choose how a reply is shown: by what the user said, else by where the output goes."""
+def _renderer(
+    magics: ChatGLMMagics,
+    arguments: Arguments,
+    own_cell: OwnCell | None,
+    *,
+    exclusive: bool,
+    may_be_stored: Reply | None,
+) -> Renderer:
+    """Choose how a reply is shown: by what the user said, else by where the output goes.
+
+    Args:
+        magics: The settings.
+        arguments: What the user said.
+        own_cell: Where a reply goes that outlives its cell.
+        exclusive: Whether the cell holds nothing else.
+        may_be_stored: The reply, where it may be a stored one.
+    """
     from IPython.core.displaypub import CapturingDisplayPublisher
 
     shell: InteractiveShell = magics.shell
@@ -255,7 +280,8 @@ def _renderer(magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | N
         show_usage=show_usage,
         form=form,
     )
-    return Verbatim(renderer, form) if form in {"text", "json"} else renderer
+    shown = Verbatim(renderer, form) if form in {"text", "json"} else renderer
+    return shown if may_be_stored is None else Held(shown, lambda: may_be_stored.replayed is not None)
 
 
 def _write(text: str) -> None:

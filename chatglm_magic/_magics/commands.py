@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from .arguments import Command
 from .commands_errors import ErrorCommands
 from .commands_jobs import JobCommands
+from .commands_memory import MemoryCommands
 from .commands_talk import TalkCommands
 from .commands_who import WhoCommands
 from .outcomes import Outcome, Value
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .magic import ChatGLMMagics
 
 
-class Commands(TalkCommands, WhoCommands, JobCommands, ErrorCommands):
+class Commands(TalkCommands, MemoryCommands, WhoCommands, JobCommands, ErrorCommands):
     """The commands of one shell. A method takes the line as it was read, and the words after the first one.
 
     Args:

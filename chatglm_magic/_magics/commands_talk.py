@@ -11,7 +11,8 @@ from .._history import GO_ON, Place
 from .._markdown.safe import safe
 from .._messages import OPTIONS, parse_option
 from .arguments import Arguments
-from .conversations import conversation, count_words
+from .commands_memory import stored_lines
+from .conversations import USUAL, conversation, count_words, open_stored
 from .outcomes import Ask, Value
 from .saying import Shown, Source, say
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from .._reply import Reply
     from .magic import ChatGLMMagics
 
-_USUAL = "default"
+_STORED = 10
+"""How many stored conversations are listed."""
 _UNSET = ("", "none", "None")
 _SWITCH = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 
@@ -44,17 +46,22 @@ class TalkCommands:
                 number += 1
             name = f"chat-{number}"
         magics.current = name
-        count = len(conversation(magics).messages)
-        say(f"Conversation {name} goes on: {count_words(count)}." if count else f"Conversation {name} begins.")
+        told: list[str] = []
+        count = len(conversation(magics, tell=told.append).messages)
+        say(
+            *told
+            or [f"Conversation {name} goes on: {count_words(count)}." if count else f"Conversation {name} begins."]
+        )
 
-    def do_chats(self, _: Arguments) -> None:
-        """List the conversations; a star marks the one that is asked in."""
+    def do_chats(self, _: Arguments, most: str = "") -> None:
+        """List the conversations that are open, a star at the one that is asked in, and the newest stored ones."""
         conversation(self.magics)
         width = max(map(len, self.magics.chats))
         for name, chat in self.magics.chats.items():
             mark = "*" if name == self.magics.current else " "
             first = f"  {shorten(chat.messages[0].content, 50)}" if chat.messages else ""
             say(f"{mark} {name:{width}}  {count_words(len(chat.messages))}{first}")
+        say(*stored_lines(self.magics, int(most or _STORED)))
 
     def do_history(self, arguments: Arguments, count: str = "") -> Value:
         """Show what has been said, all of it or the last exchanges."""
@@ -80,6 +87,7 @@ class TalkCommands:
     def do_reset(self, arguments: Arguments) -> None:
         """Forget what has been said; the conversation's settings stay."""
         chat = self._chat(arguments)
+        self.magics.memory.begun = True
         chat.reset()
         say(f"Conversation {chat.name} starts over.")
 
@@ -121,26 +129,31 @@ class TalkCommands:
 
     def do_rename(self, arguments: Arguments, first: str, second: str = "") -> None:
         """Give a conversation another name: the current one, or the one named first."""
-        old, new = (first, second) if second else (arguments.conversation or self.magics.current, first)
+        magics = self.magics
+        old, new = (first, second) if second else (arguments.conversation or magics.current, first)
         chat = self._named(old, "rename")
-        if new in self.magics.chats:
+        if new in magics.chats or any(thread.id != chat.id for thread in magics.memory.named(new)):
             msg = f"There is a conversation {new} already. Take another name, or %chatglm delete {new} first."
             raise ConfigError(msg)
+        old = chat.name
         chat.name = new
-        chats = self.magics.chats
-        self.magics.chats = {new if name == old else name: chats[name] for name in chats}
-        if self.magics.current == old:
-            self.magics.current = new
+        chat.changed()
+        magics.chats = {new if name == old else name: magics.chats[name] for name in magics.chats}
+        if magics.current == old:
+            magics.current = new
         say(f"Conversation {old} is now {new}.")
 
     def do_delete(self, arguments: Arguments, name: str = "") -> None:
         """Delete a conversation: the current one, or the one that is named."""
-        name = name or arguments.conversation or self.magics.current
-        count = len(self._named(name, "delete").messages)
-        del self.magics.chats[name]
-        if self.magics.current == name:
-            self.magics.current = _USUAL
-        say(f"Conversation {name} is deleted: {count_words(count)}. {self.magics.current} is asked in now.")
+        magics = self.magics
+        chat = self._named(name or arguments.conversation or magics.current, "delete")
+        count = len(chat.messages)
+        del magics.chats[chat.name]
+        magics.memory.leave(chat)
+        magics.memory.forget({chat.id})
+        if magics.current == chat.name:
+            magics.current = USUAL
+        say(f"Conversation {chat.name} is deleted: {count_words(count)}. {magics.current} is asked in now.")
 
     def do_set(self, arguments: Arguments, name: str = "", *_: str) -> None:
         """Set something for this conversation; show it without a value, or all of it without a name."""
@@ -162,8 +175,11 @@ class TalkCommands:
         return conversation(self.magics, arguments.conversation)
 
     def _named(self, name: str, command: str) -> Chat:
+        """Give a conversation by its name, or by the number of what is stored of it: open, or opened for this."""
         if name == self.magics.current:
             return conversation(self.magics)
+        if name not in self.magics.chats and (threads := self.magics.memory.named(name)):
+            return open_stored(self.magics, threads[0])
         if name not in self.magics.chats:
             msg = (
                 f"There is no conversation {name}; %chatglm chats lists them. "

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .._chat import Chat
-from .._choice import Choice, choose
+from .._choice import Choice, choose, choose_or_recall
+from .._compose import day
 from .._config import Defaults
 from .._errors import ConfigError
 from .._history import estimate_tokens
 from ..providers import split_spec
+from .saying import say
 
 if TYPE_CHECKING:
     from .._events import Event
+    from .._history import Place
     from .._messages import Request
+    from .._store import Thread
     from .arguments import Arguments
     from .magic import ChatGLMMagics
+    from .outcomes import Ask
 
 
 class _Nobody:
@@ -31,23 +37,76 @@ class _Nobody:
         yield  # type: ignore[unreachable]  # makes it a generator
 
 
-def conversation(magics: ChatGLMMagics, name: str = "") -> Chat:
-    """Give a conversation; make it where there is none.
+USUAL = "default"
+"""The conversation that every kernel begins with."""
+
+
+def conversation(magics: ChatGLMMagics, name: str = "", tell: Callable[[str], object] = say) -> Chat:
+    """Give a conversation: one that is open, else the stored one of that name, else a new one.
 
     Args:
         magics: Where the conversations are.
-        name: Its name; empty for the current one.
+        name: Its name; empty for the current one. The usual one is new in each kernel.
+        tell: Told in a sentence that one came back out of the store.
     """
     name = name or magics.current
     chat = magics.chats.get(name)
-    if chat is None:
-        chat = magics.chats[name] = Chat(_Nobody(), name=name)
+    if chat is not None:
+        return chat
+    chat = Chat(_Nobody(), name=name)
+    threads = magics.memory.named(name) if name != USUAL else []
+    if threads:
+        tell(_bring_back(magics, chat, threads[0]))
+    return _opened(magics, chat)
+
+
+def open_stored(magics: ChatGLMMagics, thread: Thread) -> Chat:
+    """Give a stored conversation: open already, or brought back, under another name where its own is taken."""
+    for chat in magics.chats.values():
+        if chat.id == thread.id:
+            return chat
+    chat = Chat(_Nobody(), name=free_name(magics, thread.name))
+    _bring_back(magics, chat, thread)
+    return _opened(magics, chat)
+
+
+def free_name(magics: ChatGLMMagics, wanted: str) -> str:
+    """Give a name that no open conversation has: the one that is wanted, or that with a number."""
+    name, number = wanted, 1
+    while name in magics.chats:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def _opened(magics: ChatGLMMagics, chat: Chat) -> Chat:
+    magics.chats[chat.name] = chat
+    magics.memory.keep(chat)
     return chat
 
 
-def conversation_for(magics: ChatGLMMagics, arguments: Arguments, choice: Choice) -> Chat:
-    """Give the conversation that a question is asked in; it starts over where the question says so."""
-    chat = conversation(magics, arguments.conversation)
+def _bring_back(magics: ChatGLMMagics, chat: Chat, thread: Thread) -> str:
+    """Put what is stored into a conversation, and tell that in a sentence."""
+    magics.memory.bring_back(chat, thread)
+    count = count_words(len(chat.messages))
+    return f"Conversation {chat.name} goes on: {count}, the last on {day(datetime.fromtimestamp(thread.updated, UTC))}."
+
+
+def conversation_for(magics: ChatGLMMagics, asked: Ask, choice: Choice, tell: Callable[[str], object]) -> Chat:
+    """Give the conversation that a question is asked in; it starts over where the question says so.
+
+    Args:
+        magics: Where the conversations are.
+        asked: The question.
+        choice: Who answers it.
+        tell: Told in a sentence that a conversation came back out of the store.
+    """
+    arguments = asked.arguments
+    chat = conversation(magics, arguments.conversation, tell)
+    if chat.name == USUAL and arguments.history and not magics.memory.begun:
+        magics.memory.begun = True
+        if not arguments.new:
+            _go_on_in_cell(magics, chat, asked.place, tell)
     if isinstance(chat.provider, _Nobody):
         chat.provider, chat.model = choice.provider, choice.model
     if arguments.new:
@@ -57,19 +116,47 @@ def conversation_for(magics: ChatGLMMagics, arguments: Arguments, choice: Choice
     return chat
 
 
+def _go_on_in_cell(magics: ChatGLMMagics, chat: Chat, place: Place | None, tell: Callable[[str], object]) -> None:
+    """Bring back the usual conversation in which a cell has asked before, where it is the first to ask here.
+
+    So a cell that is run again takes the place of what it said also after the kernel was started anew. Only
+    cells that the front end names count: the same source may stand in any notebook.
+    """
+    if place is None or not place.cell.startswith("id ") or chat.tree:
+        return
+    thread = magics.memory.of_cell(place.cell)
+    if thread is not None and thread.name == USUAL:
+        sentence = _bring_back(magics, chat, thread)
+        if chat.before(place):
+            tell(sentence)
+
+
 def configured(magics: ChatGLMMagics) -> Defaults:
     """Give what `%config` says."""
     named = "" if magics.provider == "auto" else magics.provider
     return Defaults(provider=named, model=magics.model, base_url=magics.base_url)
 
 
-def choose_for(magics: ChatGLMMagics, arguments: Arguments) -> Choice:
-    """Find out who answers: by an option, else as configured, else by the environment, else by a guess."""
+def choose_for(magics: ChatGLMMagics, arguments: Arguments, *, recalls: bool = False) -> Choice:
+    """Find out who answers: by an option, else as configured, else by the environment, else by a guess.
+
+    Args:
+        magics: What is configured.
+        arguments: The options.
+        recalls: Whether a stored answer will do, for which no key is needed.
+    """
     known = configured(magics)
     base_url, provider = arguments.base_url, "auto"
     if not base_url and known.base_url and known.provider and split_spec(arguments.model)[0] in {"", known.provider}:
         base_url, provider = known.base_url, known.provider  # a server stays with the provider it was configured for
-    return choose(provider, arguments.model, base_url=base_url, configured=known)
+    find = choose_or_recall if recalls else choose
+    return find(provider, arguments.model, base_url=base_url, configured=known)
+
+
+def recalls(magics: ChatGLMMagics, arguments: Arguments) -> bool:
+    """Tell whether a stored answer will do for a question."""
+    wanted = magics.cache == "replay" if arguments.cache is None else arguments.cache
+    return wanted and magics.memory.is_on
 
 
 def describe(chat: Chat) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .ask import Question
     from .commands import Commands
     from .jobs import Job, Jobs
+    from .memory import Memory
 
 _V = TypeVar("_V", "Reply", "Job")
 
@@ -78,6 +79,15 @@ class ChatGLMMagics(Magics):
     timeout = Float(None, allow_none=True, min=0.0, help="Seconds without an event before a reply is given up.").tag(
         config=True
     )
+    store = Unicode("", help="Where what is said is kept: a file, :memory: or off; empty for the usual place.").tag(
+        config=True
+    )
+    cache = Enum(
+        ("", "off", "replay"), "", help="replay: show the stored answer to the same question, and ask nobody."
+    ).tag(config=True)
+    rerun = Enum(
+        ("keep", "cut"), "keep", help="What followed a cell's answer when it is run again: keep it, or cut it off."
+    ).tag(config=True)
     nested = Enum(
         ("thread", "nest"), "thread", help="How plain functions wait: a second loop in a thread, or nest-asyncio."
     ).tag(config=True)
@@ -122,7 +132,7 @@ class ChatGLMMagics(Magics):
     @line_cell_magic
     async def chatglm_async(self, line: str, cell: str | None = None) -> object:
         """Do what %chatglm does, awaited. Cells call it by themselves; write %chatglm."""
-        outcome = self._or_shown(self._read(line, cell, self._places.next()))
+        outcome = self._or_shown(self._read(line, cell, self._places.next(keeps=self.rerun == "keep")))
         if not isinstance(outcome, Ask):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
@@ -180,6 +190,13 @@ class ChatGLMMagics(Magics):
         return Commands(self)
 
     @cached_property
+    def memory(self) -> Memory:
+        """What is kept of the conversations."""
+        from .memory import Memory
+
+        return Memory()
+
+    @cached_property
     def jobs(self) -> Jobs:
         """The replies in the background."""
         from .jobs import Jobs
@@ -231,6 +248,10 @@ class ChatGLMMagics(Magics):
             if arguments.out:
                 self.shell.user_ns[arguments.out] = reply
 
+    @observe("store")
+    def _move_store(self, change: dict[str, Any]) -> None:
+        self.memory.move(change["new"])
+
     @observe("short_errors")
     def _shorten_errors(self, change: dict[str, Any]) -> None:
         ChatGLMError.short = change["new"]
@@ -241,6 +262,10 @@ class ChatGLMMagics(Magics):
             return False
         self._said.add(text)
         return True
+
+    def was_said(self, text: str) -> bool:
+        """Tell whether something was said already."""
+        return text in self._said
 
     def _say(self, text: str) -> None:
         if self.say_once(text):

@@ -46,6 +46,7 @@ class Arguments:
         variables: Paths of the variables that are sent along.
         background: Whether the cell ends at once, and the reply grows on.
         dry_run: Whether what would be sent is shown, and nothing sent.
+        cache: `--cache` or `--no-cache`: whether a stored answer does; None if neither.
     """
 
     prompt: str = ""
@@ -70,6 +71,7 @@ class Arguments:
     variables: tuple[str, ...] = ()
     background: bool = False
     dry_run: bool = False
+    cache: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,13 @@ TABLE: tuple[Option, ...] = (
         ("--bg",), (), "in the background: the cell is a job at once (.text, .stop(), await job)", _switch("background")
     ),
     Option(("--dry-run",), (), "show what would be sent, and to whom; send nothing", _switch("dry_run")),
+    Option(
+        ("--cache",),
+        (),
+        "show the stored answer to the same question, if there is one, and ask nobody",
+        _switch("cache"),
+    ),
+    Option(("--no-cache",), (), "ask, whatever is stored", _switch("cache", to=False)),
     Option(("--out",), ("VAR",), "put the reply into a variable, also one that was stopped or failed", _store_out),
     Option(("--timeout",), ("S",), "seconds without an event before the reply is given up", _store_timeout),
     Option(("-q", "--quiet"), (), "show nothing", _switch("quiet")),

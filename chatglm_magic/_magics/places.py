@@ -38,9 +38,13 @@ class CellPlaces:
         """Forget the cell: what runs silently after it is not it."""
         self._cell = ""
 
-    def next(self) -> Place | None:
-        """Give the place of the cell's next question."""
+    def next(self, *, keeps: bool = True) -> Place | None:
+        """Give the place of the cell's next question.
+
+        Args:
+            keeps: Whether what followed the former answer follows the new one.
+        """
         if not self._cell:
             return None
         self._asked += 1
-        return Place(cell=f"{self._cell} {self._asked}")
+        return Place(cell=f"{self._cell} {self._asked}", keeps=keeps)

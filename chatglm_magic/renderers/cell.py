@@ -126,7 +126,8 @@ class CellRenderer:
             return
         data, metadata = bundle(reply, show_thinking=self._show_thinking, show_usage=self._show_usage, form=self._form)
         if self._exclusive:
-            self._publisher.clear_output(wait=True)
+            if self._slots.sent:  # what was shown before us, if anything, is not ours to clear
+                self._publisher.clear_output(wait=True)
             self._publisher.publish(data, metadata=metadata)
             return
         self._slots.restart()
