@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, nullcontext
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from ._choice import Choice, choose
 from ._config import Defaults
@@ -15,6 +15,7 @@ from ._conversation import Conversation
 from ._errors import ChatGLMError, ConfigError
 from ._events import Event
 from ._history import Place, last_exchanges
+from ._keeper import Absent, bring_back, find, keep, settings_of
 from ._messages import Message, Request, check_options
 from ._replay import Recall, replay, request_key
 from ._reply import Reply
@@ -22,6 +23,8 @@ from ._said import Said
 from ._secrets import refuse_keys
 from ._turns import Turns
 from .providers import Provider
+
+_WHO = frozenset({"provider", "model", "base_url", "api_key", "proxy"})
 
 
 class Chat(Conversation):
@@ -37,7 +40,7 @@ class Chat(Conversation):
         timeout: Seconds without an event after which a reply is given up.
         proxy: An http or https proxy.
         history_tokens: How much of the conversation is sent at most; None for the provider's wish.
-        name: The conversation's name.
+        name: The conversation's name. One that has a name is kept in the store; see `open`.
         configured: Defaults in place of the environment's.
         options: Parameters of the model: temperature, top_p, max_tokens, seed, stop …
 
@@ -83,6 +86,37 @@ class Chat(Conversation):
         self.history_tokens = history_tokens
         super().__init__(name)
         self._turns = Turns()
+        if name:
+            keep(self)
+
+    @classmethod
+    def open(cls, name: str, *, store: str = "", **how: Any) -> Self:  # noqa: ANN401 - passed on
+        """Bring a stored conversation back; it goes on where it stopped, and is kept there.
+
+        Who answered before answers again, by the same settings. Where that is not possible, for want of a key
+        perhaps, the conversation can be read all the same; the next question says what is missing.
+
+        Args:
+            name: Its name, that of the one changed last where several have it; or its number, `#12`.
+            store: The store's file; empty for the usual one.
+            how: As in `Chat`, over what the conversation had.
+
+        Raises:
+            ConfigError: There is no such conversation, or nobody can be asked as `how` says.
+            StoreError: The store cannot be read.
+        """
+        kept, thread = find(name, store)
+        settings = settings_of(thread, how)
+        try:
+            chat = cls(**settings)
+        except ConfigError as error:
+            if how.keys() & _WHO:
+                raise
+            rest = {given: value for given, value in settings.items() if given not in _WHO}
+            chat = cls(Absent(thread.settings.get("provider", "nobody"), error), **rest)
+            chat.model = thread.settings.get("model", "")
+        bring_back(chat, kept, thread.id)
+        return chat
 
     async def stream(  # noqa: PLR0913 - one keyword for each thing that a question may change
         self,

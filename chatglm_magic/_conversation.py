@@ -106,6 +106,11 @@ class Conversation:
             )
         self.start_over(Tree(said))
 
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        """Who is told what happens."""
+        return self._watchers
+
     def watch(self, watcher: Watcher) -> None:
         """Tell somebody from now on what happens."""
         if watcher not in self._watchers:

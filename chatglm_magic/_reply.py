@@ -125,6 +125,10 @@ class Reply:
         """What the model thought before it."""
         return "".join(self._thinking)
 
+    def pieces(self) -> tuple[list[str], list[str]]:
+        """Give the pieces of text and of thinking, to be read only: lists that grow; others after a correction."""
+        return self._text, self._thinking
+
     @property
     def elapsed(self) -> float:
         """Seconds from the question to the end, or to now."""

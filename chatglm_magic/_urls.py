@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from typing import Self
 from urllib.parse import urlsplit
 
 from ._errors import ConfigError
 
 
 class Key(str):
-    """A key: a string that does not show itself, so that no traceback with its frames' values does."""
+    """A key: a string that does not show itself, so that no traceback with its frames' values does.
+
+    Each is taken note of, so that it can be kept out of what is written.
+    """
 
     __slots__ = ()
 
+    def __new__(cls, value: str = "") -> Self:
+        """Make a key of a string."""
+        if value:
+            _seen.add(str(value))
+        return super().__new__(cls, value)
+
     def __repr__(self) -> str:
         return "[key]" if self else "''"
+
+
+_seen: set[str] = set()
+
+
+def seen_keys() -> frozenset[str]:
+    """Give every key that this process has had in its hands."""
+    return frozenset(_seen)
 
 
 def origin(url: str) -> tuple[str, str, int | None]:

@@ -101,6 +101,7 @@ class ChatGLMProvider:
         conversation_id: str = "",
     ) -> None:
         self._url = endpoint or _endpoint(settings.base_url or _SITE)
+        self.base_url = settings.base_url
         origin(self._url)
         self._key = settings.api_key
         self._proxy = settings.proxy

@@ -32,6 +32,7 @@ class OpenAICompatibleProvider:
         name: The provider's name.
         model: What is asked when no model is named; empty until the server's first model is known.
         host: Host and port that is asked.
+        base_url: As it was given; empty for the provider's own.
         history_tokens: None: the server's models take long conversations.
         think_tags: Whether `<think>` tags in the answer are taken apart and leaked control tokens trimmed.
 
@@ -50,6 +51,7 @@ class OpenAICompatibleProvider:
 
     def __init__(self, settings: Settings) -> None:
         self._base = normalize(settings.base_url or self._own_base, self._bare_path)
+        self.base_url = settings.base_url
         self._key = settings.api_key
         self._proxy = settings.proxy
         self._default = settings.model

@@ -1,0 +1,74 @@
+"""An answer that streams, as far as it is written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .owner import BEAT
+
+if TYPE_CHECKING:
+    from .._reply import Reply
+    from .changes import Changes
+
+
+class Growing:
+    """Writes what has come of a reply since the last time. Used in the writer's thread alone.
+
+    Args:
+        said_id: The answer's id.
+        reply: The reply that grows, in another thread.
+    """
+
+    def __init__(self, said_id: str, reply: Reply) -> None:
+        self._id = said_id
+        self._reply = reply
+        self._written = _Written(*reply.pieces())
+        self._next = self._written
+        self._beat = time.monotonic()
+
+    def write(self, changes: Changes) -> None:
+        """Write what is new; it counts as written once `written` is called."""
+        before, (text, thinking) = self._written, self._reply.pieces()
+        anew = text is not before.text or thinking is not before.thinking
+        if anew:  # the wire corrected itself
+            before = _Written(text, thinking)
+        now = _Written(text, thinking, len(text), len(thinking))
+        held = before.held + "".join(text[before.texts : now.texts])
+        held_thought = before.held_thought + "".join(thinking[before.thoughts : now.thoughts])
+        ready, now.held = _split(held, changes.mask.unsure(held))
+        thought, now.held_thought = _split(held_thought, changes.mask.unsure(held_thought))
+        self._next = now
+        if ready or thought or anew or time.monotonic() - self._beat >= BEAT:
+            changes.grow(self._id, changes.mask(ready), changes.mask(thought), anew=anew)
+            self._beat = time.monotonic()
+
+    def written(self) -> None:
+        """Take note that what was written last is on the disk."""
+        self._written = self._next
+
+
+@dataclass(slots=True)
+class _Written:
+    """How much of a reply's pieces is written.
+
+    Attributes:
+        text: The list that they are in.
+        thinking: The same for thoughts.
+        texts: How many of its pieces are written, or held.
+        thoughts: The same for thoughts.
+        held: What of them is held back: a key may be beginning there.
+        held_thought: The same for thoughts.
+    """
+
+    text: list[str]
+    thinking: list[str]
+    texts: int = 0
+    thoughts: int = 0
+    held: str = ""
+    held_thought: str = ""
+
+
+def _split(text: str, held: int) -> tuple[str, str]:
+    return (text[:-held], text[-held:]) if held else (text, "")

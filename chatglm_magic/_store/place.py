@@ -1,0 +1,37 @@
+"""Where the store is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+OFF = "off"
+MEMORY = ":memory:"
+_OFF_WORDS = frozenset({"off", "none", "false", "no", "0"})
+_FILE = "conversations.db"
+
+_configured = ""
+
+
+def configure(where: str) -> None:
+    """Take note of where the user wants the store from now on, before what the environment says; empty for there."""
+    global _configured  # noqa: PLW0603 - one for the process, as the environment is
+    _configured = where
+
+
+def place(where: str = "") -> str:
+    """Give where the store is: the path of its file, `:memory:` or `off`.
+
+    Args:
+        where: What the caller says; else what is configured, else `CHATGLM_STORE`, else the user's data folder.
+    """
+    said = where.strip() or _configured.strip() or os.environ.get("CHATGLM_STORE", "").strip()
+    if said.lower() in _OFF_WORDS:
+        return OFF
+    if said == MEMORY:
+        return MEMORY
+    if said:
+        return str(Path(said).expanduser().absolute())
+    from platformdirs import user_data_path
+
+    return str(user_data_path("chatglm_magic", appauthor=False) / _FILE)
