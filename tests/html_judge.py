@@ -36,7 +36,7 @@ _OURS = {
     "href": ({"a"}, re.compile(r"(?:https?|mailto):.*")),
     "rel": ({"a"}, re.compile("noopener noreferrer nofollow")),
     "target": ({"a"}, re.compile("_blank")),
-    "class": (_HTML, re.compile(r"cg-(?:code|table|math|left|center|right|[a-z0-9]{1,3})")),
+    "class": (_HTML, re.compile(r"cg-(?:code|table|math|task|left|center|right|[a-z0-9]{1,3})")),
     "data-language": ({"div"}, re.compile(r"[\w.+#-]{0,40}", re.ASCII)),
     "start": ({"ol"}, re.compile(r"\d+")),
     "alttext": ({"math"}, re.compile(r"(?s).*")),

@@ -63,8 +63,9 @@ def render(markdown: str, *, breaks: bool = False) -> str:
 
     Code is `<div class="cg-code" data-language="python"><pre><code>…</code></pre></div>`, coloured by
     Pygments' classes with the prefix `cg-`; tables stand in `<div class="cg-table">`, their cells may have the
-    class `cg-left`, `cg-center` or `cg-right`; formulas are MathML, those that cannot be read
-    `<code class="cg-math">`. Headings begin at `<h3>`. There is no other class, no style and no id.
+    class `cg-left`, `cg-center` or `cg-right`; tasks are `<li class="cg-task">` with a ballot box; formulas are
+    MathML, those that cannot be read `<code class="cg-math">`. Headings begin at `<h3>`. There is no other
+    class, no style and no id.
 
     Args:
         markdown: Text of a model or a user: whatever it holds, the result runs and loads nothing.
@@ -161,6 +162,7 @@ def _cleaner() -> nh3.Cleaner:
         allowed_classes={
             "div": {"cg-code", "cg-table"},
             "code": {"cg-math"},
+            "li": {"cg-task"},
             "span": token_classes(),
             "th": _CELL_CLASSES,
             "td": _CELL_CLASSES,
@@ -250,14 +252,15 @@ def _tidy(state: StateCore) -> None:
             in_cell = False
         elif token.type == "inline" and token.children:
             if number >= 2 and state.tokens[number - 2].type == "list_item_open":  # noqa: PLR2004 - item, paragraph, text
-                _mark_task(token.children[0])
+                _mark_task(state.tokens[number - 2], token.children[0])
             token.children = _pieces(token.children, in_cell=in_cell)
 
 
-def _mark_task(token: Token) -> None:
-    task = _TASK.match(token.content) if token.type == "text" else None
+def _mark_task(item: Token, words: Token) -> None:
+    task = _TASK.match(words.content) if words.type == "text" else None
     if task:
-        token.content = ("☐ " if task[1] == " " else "☑ ") + token.content[task.end() :]
+        item.attrs["class"] = "cg-task"
+        words.content = ("☐ " if task[1] == " " else "☑ ") + words.content[task.end() :]
 
 
 def _pieces(children: Sequence[Token], *, in_cell: bool) -> list[Token]:

@@ -118,7 +118,7 @@ def test_markdown_becomes_html():
 
     assert render(text) == (
         "<h3>One</h3>\n<h6>Six</h6>\n<p>A <strong>b</strong> <em>c</em> <s>d</s> <code>e</code></p>\n"
-        "<ul>\n<li>☑ f</li>\n<li>☐ g</li>\n</ul>\n"
+        '<ul>\n<li class="cg-task">☑ f</li>\n<li class="cg-task">☐ g</li>\n</ul>\n'
         '<ol start="3">\n<li>h</li>\n</ol>\n<blockquote>\n<p>i</p>\n</blockquote>\n<hr>\n'
         '<div class="cg-table"><table><thead>\n<tr>\n<th>a</th>\n<th class="cg-center">b</th>\n</tr>\n</thead>\n'
         "<tbody>\n"
@@ -144,7 +144,7 @@ def test_code_has_colours_and_says_its_language():
     "language", ["python", "js", "html", "sh", "console", "json", "diff", "text", "", "rst", "php"]
 )
 @given(code=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]) | st.just("\n")))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_colours_change_no_code(language, code):
     """Whatever the language, what a reader copies is what the model wrote."""
     if "```" in code:
@@ -233,13 +233,14 @@ def test_the_hostile_corpus_makes_nothing_but_what_is_allowed(text):
 
 
 @given(hostile | st.text())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_text_makes_nothing_but_what_is_allowed(text):
     """Whatever a model writes, the result is well-formed and of known elements and attributes."""
     assert Page(render(text)).dangers == []
 
 
 @given(divided(hostile | documents))
+@settings(deadline=None)
 def test_each_step_is_safe_by_itself(parts):
     """What a page is given while a text grows is as safe as the whole."""
     growing = Growing()
@@ -267,7 +268,7 @@ def test_formulas_with_signs_of_markup_are_typeset(text):
 
 
 @given(divided(documents | hostile))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_steps_end_with_the_same_blocks_however_the_text_was_cut(parts):
     """A page that follows the steps has what is said to be there, and in the end the blocks of the whole."""
     page, growing = stream(parts)
@@ -277,6 +278,7 @@ def test_steps_end_with_the_same_blocks_however_the_text_was_cut(parts):
 
 
 @given(divided(st.sampled_from([text[:3000] for text in LONG.values()])))
+@settings(deadline=None)
 def test_long_texts_end_with_the_same_blocks(parts):
     """What stands in provisional blocks on the way leaves no trace."""
     page, growing = stream(parts)
@@ -285,6 +287,7 @@ def test_long_texts_end_with_the_same_blocks(parts):
 
 
 @given(documents, documents, documents)
+@settings(deadline=None)
 def test_a_correction_takes_the_place_of_what_was_said(said, corrected, more):
     """After the wire corrected itself the page has what it would have had without the mistake."""
     growing, page = Growing(), Reader()
@@ -351,6 +354,7 @@ def test_a_closed_text_takes_no_more():
 
 
 @given(documents)
+@settings(deadline=None)
 def test_what_is_settled_is_what_cells_settle(text):
     """The panel and a cell agree on how far a text is final."""
     growing = Growing()
