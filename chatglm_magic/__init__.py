@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from ._messages import Message, Request
     from ._reply import Reply
+    from .panel import ChatPanel
     from .providers import Provider
     from .providers.chatglm import ChatGLM
     from .providers.function import FunctionProvider
@@ -61,6 +62,7 @@ __all__ = [
     "Chat",
     "ChatGLM",
     "ChatGLMError",
+    "ChatPanel",
     "ConfigError",
     "ConnectError",
     "ContentFilterError",
@@ -100,6 +102,7 @@ __all__ = [
 _HOMES = {
     "Chat": "_chat",
     "ChatGLM": "providers.chatglm",
+    "ChatPanel": "panel",
     "FunctionProvider": "providers.function",
     "Message": "_messages",
     "Provider": "providers",

@@ -22,6 +22,7 @@ PROMISED = {
     "Chat",
     "ChatGLM",
     "ChatGLMError",
+    "ChatPanel",
     "ConfigError",
     "ConnectError",
     "ContentFilterError",
@@ -88,7 +89,7 @@ def test_chat_can_be_had_without_ipython_widgets_or_aiohttp():
     code = """
         import sys
         from chatglm_magic import Chat, Reply, TextDelta, ChatGLMError
-        print(sorted({"IPython", "aiohttp", "ipywidgets", "tqdm", "stamina"} & set(sys.modules)))
+        print(sorted({"IPython", "aiohttp", "ipywidgets", "anywidget", "tqdm", "stamina"} & set(sys.modules)))
     """
 
     assert run_python(re.sub(r"\n\s+", "\n", code)).strip() == "[]"

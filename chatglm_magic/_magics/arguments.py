@@ -106,6 +106,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("export", "PATH", "write it to be read: .md, .html, .ipynb or .json", rest=_PATH),
     Command("stop", "[job]", "stop a reply in the background, or all of them", rest=r"\d{0,6}"),
     Command("jobs", "", "the replies in the background"),
+    Command("panel", "", "a chat below the cell, in the same conversations"),
     Command("version", "", "the version of chatglm_magic"),
 )
 """Every reserved first word of a line."""

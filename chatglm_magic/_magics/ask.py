@@ -113,7 +113,7 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
     told: list[str] = []
     chat = conversation_for(magics, asked, choice, told.append)
     reply = Reply()
-    how = _how(magics, asked, chat, choice)
+    how = how_asked(magics, asked, chat, choice)
 
     def open_events(notify: Callable[[str], None]) -> AsyncGenerator[Event]:
         events = chat.stream(prompt.text, reply=reply, notify=notify, recall=recall, **how)
@@ -214,12 +214,12 @@ def show_dry_run(magics: ChatGLMMagics, asked: Ask) -> None:
         chat = Chat(choice.provider, model=choice.model)
     if magics.history_tokens is not None:
         chat.history_tokens = magics.history_tokens
-    how = _how(magics, asked, chat, choice)
+    how = how_asked(magics, asked, chat, choice)
     request = chat.request(prompt.text, **how | {"remember": arguments.history and not arguments.new})
     magics.shell.display_pub.publish(tell(request, choice.provider, prompt.notes))
 
 
-def _how(magics: ChatGLMMagics, asked: Ask, chat: Chat, choice: Choice) -> dict[str, Any]:
+def how_asked(magics: ChatGLMMagics, asked: Ask, chat: Chat, choice: Choice) -> dict[str, Any]:
     """Give what `Chat.stream` and `Chat.request` take: options, over the conversation's, over `%config`."""
     arguments = asked.arguments
     return {

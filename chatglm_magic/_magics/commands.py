@@ -8,6 +8,7 @@ from .arguments import Command
 from .commands_errors import ErrorCommands
 from .commands_jobs import JobCommands
 from .commands_memory import MemoryCommands
+from .commands_panel import PanelCommands
 from .commands_talk import TalkCommands
 from .commands_who import WhoCommands
 from .outcomes import Outcome, Value
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .magic import ChatGLMMagics
 
 
-class Commands(TalkCommands, MemoryCommands, WhoCommands, JobCommands, ErrorCommands):
+class Commands(TalkCommands, MemoryCommands, WhoCommands, JobCommands, ErrorCommands, PanelCommands):
     """The commands of one shell. A method takes the line as it was read, and the words after the first one.
 
     Args:

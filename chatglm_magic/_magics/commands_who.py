@@ -56,6 +56,14 @@ class WhoCommands:
 
     def do_use(self, _: Arguments, model: str) -> None:
         """Let a model answer from now on, in this kernel."""
+        say(f"{_who(self.use(model))} answers from now on.")
+
+    def use(self, model: str) -> Choice:
+        """Let a model answer from now on; who answers stays as it was where nobody can be asked so.
+
+        Raises:
+            ConfigError: Nobody can.
+        """
         magics = self.magics
         before = {name: getattr(magics, name) for name in ("provider", "model", "base_url")}
         provider, name = split_spec(model)
@@ -65,12 +73,11 @@ class WhoCommands:
                 magics.base_url = ""  # a server belongs to the provider it was configured for
         magics.model = name
         try:
-            choice = choose_for(magics, Arguments())
+            return choose_for(magics, Arguments())
         except ChatGLMError:
             for trait, value in before.items():
                 setattr(magics, trait, value)
             raise
-        say(f"{_who(choice)} answers from now on.")
 
     def do_status(self, arguments: Arguments) -> None:
         """Tell who answers, where the key comes from, and in which conversation; never the key."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .arguments import Arguments
     from .ask import Question
     from .commands import Commands
+    from .desk import MagicsDesk
     from .jobs import Job, Jobs
     from .memory import Memory
 
@@ -197,6 +198,13 @@ class ChatGLMMagics(Magics):
         return Memory()
 
     @cached_property
+    def desk(self) -> MagicsDesk:
+        """What panels need of this kernel."""
+        from .desk import MagicsDesk
+
+        return MagicsDesk(self)
+
+    @cached_property
     def jobs(self) -> Jobs:
         """The replies in the background."""
         from .jobs import Jobs
@@ -289,6 +297,8 @@ class ChatGLMMagics(Magics):
             # A value that stays quiet leaves an empty output where outputs are captured.
             captured[:] = [output for output in captured if output["data"]]
         self._shown.clear()
+        if "desk" in vars(self):
+            self.desk.after_cell()
 
     def _warn_of_keys(self, source: str) -> None:
         """Say so where a cell holds a key; after it has run, for a reply clears what its cell showed before."""

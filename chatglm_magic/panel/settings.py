@@ -1,0 +1,108 @@
+"""A conversation's settings as widgets below the transcript: what `%chatglm set` sets, to be seen and moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from .._chat import Chat
+from .._comms import hear_while_busy
+
+_THINKING: tuple[tuple[str, bool | None], ...] = (("as the model does by itself", None), ("on", True), ("off", False))
+_MOST_TOKENS = 1_000_000
+_USUAL_TEMPERATURE = 0.7
+
+
+class Settings:
+    """The settings of the conversation that a panel shows.
+
+    Args:
+        chat: The conversation.
+        later: Does something in the loop thread, where conversations are changed.
+
+    Attributes:
+        box: What is shown.
+    """
+
+    def __init__(self, chat: Chat, later: Callable[[Callable[[], object]], None]) -> None:
+        self._chat = chat
+        self._later = later
+        wide = widgets.Layout(width="auto")
+        style = {"description_width": "9.5em"}
+        self._system = widgets.Textarea(
+            description="System prompt", placeholder="none of its own", rows=3, layout=wide, style=style
+        )
+        self._own = widgets.Checkbox(description="Temperature of its own", indent=False, layout={"width": "14em"})
+        self._temperature = widgets.FloatSlider(
+            value=_USUAL_TEMPERATURE, min=0.0, max=2.0, step=0.05, readout_format=".2f", layout={"width": "20em"}
+        )
+        self._most = widgets.BoundedIntText(
+            description="Most tokens", min=0, max=_MOST_TOKENS, layout={"width": "18em"}, style=style
+        )
+        self._most_hint = widgets.Label("0: the model's own limit")
+        self._think = widgets.Dropdown(description="Thinking", options=_THINKING, layout={"width": "26em"}, style=style)
+        self.box = widgets.VBox(
+            [
+                self._system,
+                widgets.HBox([self._own, self._temperature]),
+                widgets.HBox([self._most, self._most_hint]),
+                self._think,
+            ]
+        )
+        self.box.add_class("chatglm-settings")
+        self.box.layout.display = "none"
+        self.show(chat)
+        for widget in (self._system, self._own, self._temperature, self._most, self._think):
+            widget.observe(self._changed, names="value")
+            hear_while_busy(widget.comm)
+
+    def show(self, chat: Chat) -> None:
+        """Show what a conversation has set."""
+        self._chat = chat
+        temperature, most = chat.options.get("temperature"), chat.options.get("max_tokens")
+        self._system.value = chat.system
+        self._own.value = temperature is not None
+        if isinstance(temperature, (int, float)):
+            self._temperature.value = temperature
+        self._temperature.disabled = temperature is None
+        self._most.value = most if isinstance(most, int) else 0
+        self._think.value = chat.think
+
+    def fold(self, away: bool) -> None:  # noqa: FBT001 - the one thing that it says
+        """Hide the settings, or show them."""
+        self.box.layout.display = "none" if away else ""
+
+    def close(self) -> None:
+        """Close the widgets."""
+        for widget in _all(self.box):
+            widget.close()
+
+    def _changed(self, change: Any) -> None:  # noqa: ANN401 - traitlets'
+        del change
+        chat = self._chat
+        self._later(lambda: self._apply(chat))
+
+    def _apply(self, chat: Chat) -> None:
+        """Set what the widgets say; what they were made to say by `show` is set already."""
+        if chat is not self._chat:
+            return
+        chat.system = self._system.value
+        chat.think = self._think.value
+        self._temperature.disabled = not self._own.value
+        _set(chat, "temperature", round(self._temperature.value, 2) if self._own.value else None)
+        _set(chat, "max_tokens", self._most.value or None)
+
+
+def _set(chat: Chat, name: str, value: float | None) -> None:
+    if value is None:
+        chat.options.pop(name, None)
+    else:
+        chat.options[name] = value
+
+
+def _all(box: Any) -> list[Any]:  # noqa: ANN401 - ipywidgets has no types
+    """Give a box and all in it, with their layouts and styles."""
+    inner = [one for child in getattr(box, "children", ()) for one in _all(child)]
+    return [*inner, *(part for name in ("layout", "style") if (part := getattr(box, name, None)) is not None), box]

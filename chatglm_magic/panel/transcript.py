@@ -1,0 +1,32 @@
+"""The page's part of a panel: one anywidget, whose files come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+
+from .._comms import hear_while_busy
+
+_STATIC = Path(__file__).parent / "static"
+
+
+class Transcript(anywidget.AnyWidget):
+    """Header, log, composer and footer. What it shows and hears goes by custom messages, not by traits.
+
+    Args:
+        height: A CSS length.
+    """
+
+    _esm = _STATIC / "transcript.js"
+    _css = _STATIC / "transcript.css"
+
+    def __init__(self, height: str) -> None:
+        super().__init__(layout={"height": height, "width": "100%"})
+        hear_while_busy(self.comm)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a message to the page; nothing once this is closed."""
+        if self.comm is not None:
+            self.send(message)
