@@ -15,6 +15,7 @@ from .options import TABLE, ArgumentError, Arguments, Option
 
 __all__ = [
     "COMMANDS",
+    "EXPORTS",
     "TABLE",
     "TOPICS",
     "ArgumentError",
@@ -63,7 +64,9 @@ _THREAD = rf"(#\d{{1,9}}|{_NAME})"
 _PATH = r"""(\S*|"[^"]+"|'[^']+')"""
 _WHOSE = r"(|zai|bigmodel|openai|https?://\S+)"
 _ONE_WORD = "|".join(name.replace("_", "[_-]") for name in PARAMETERS if name != "stop")
-TOPICS = ("options", "commands", "models", "keys", "context", "errors")
+EXPORTS = (".md", ".html", ".ipynb", ".json")
+"""The endings of files that a conversation is exported to."""
+TOPICS = ("options", "commands", "models", "keys", "context", "memory", "errors")
 """The pages of the manual."""
 
 COMMANDS: tuple[Command, ...] = (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from .._errors import ConfigError
 from .._markdown.links import literal
-from .conversations import count_words, open_stored
+from .arguments import EXPORTS
+from .conversations import conversation, count_words, open_stored
 from .outcomes import Value
 from .saying import Shown, say
 
@@ -26,7 +27,6 @@ _HITS = 20
 _LISTED = 10
 """How many conversations `forget` lists."""
 _WHO = {"user": "you", "assistant": "answer"}
-_ENDINGS = (".md", ".html", ".ipynb", ".json")
 
 
 class MemoryCommands:
@@ -81,8 +81,8 @@ class MemoryCommands:
     def do_export(self, arguments: Arguments, *_: str) -> None:
         """Write a conversation as it reads now, in the form that the file's ending names."""
         path = _path(arguments, "export", "talk.html")
-        if path.suffix.lower() not in _ENDINGS:
-            msg = f"The file's ending says how to export: {', '.join(_ENDINGS)}, not {path.suffix or 'none'!r}."
+        if path.suffix.lower() not in EXPORTS:
+            msg = f"The file's ending says how to export: {', '.join(EXPORTS)}, not {path.suffix or 'none'!r}."
             raise ConfigError(msg)
         self._write(arguments, path)
 
@@ -93,8 +93,8 @@ class MemoryCommands:
         magics = self.magics
         if path.is_file():
             chat = self._from_file(path)
-        elif threads := magics.memory.named(wanted):
-            chat = open_stored(magics, threads[0])
+        elif (thread := magics.memory.find(wanted)) is not None:
+            chat = open_stored(magics, thread)
         elif wanted in magics.chats:
             chat = magics.chats[wanted]
         else:
@@ -109,20 +109,19 @@ class MemoryCommands:
     def _from_file(self, path: Path) -> Chat:
         from .._export import read_json
 
-        title, said = read_json(path)
-        return self.magics.memory.take_in(self.magics, title, said)
+        try:
+            return self.magics.memory.take_in(self.magics, *read_json(path))
+        except OSError as error:
+            msg = f"{path} cannot be read: {error.strerror or error}."
+            raise ConfigError(msg) from None
 
     def _write(self, arguments: Arguments, path: Path) -> None:
-        """Write a conversation to a file that is not there yet."""
+        """Write a conversation to a file; one that is not of our making is left as it is."""
         from .._export import write
-        from .conversations import conversation
 
         chat = conversation(self.magics, arguments.conversation)
-        if not chat.tree:
+        if not len(chat.tree):
             msg = f"Nothing has been said in conversation {chat.name} yet, so there is nothing to write."
-            raise ConfigError(msg)
-        if path.exists():
-            msg = f"There is a file {path} already, and it is left as it is. Take another name, or remove it first."
             raise ConfigError(msg)
         try:
             write(path, chat.name, chat.tree)

@@ -6,20 +6,21 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
+from .._chat import Chat
 from .._errors import ConfigError, shorten
 from .._history import GO_ON, Place
 from .._markdown.safe import safe
 from .._messages import OPTIONS, parse_option
 from .arguments import Arguments
 from .commands_memory import stored_lines
-from .conversations import USUAL, conversation, count_words, open_stored
+from .conversations import USUAL, conversation, count_words
 from .outcomes import Ask, Value
 from .saying import Shown, Source, say
 
 if TYPE_CHECKING:
-    from .._chat import Chat
     from .._messages import Message
     from .._reply import Reply
+    from .._store import Thread
     from .magic import ChatGLMMagics
 
 _STORED = 10
@@ -131,29 +132,31 @@ class TalkCommands:
         """Give a conversation another name: the current one, or the one named first."""
         magics = self.magics
         old, new = (first, second) if second else (arguments.conversation or magics.current, first)
-        chat = self._named(old, "rename")
-        if new in magics.chats or any(thread.id != chat.id for thread in magics.memory.named(new)):
+        found = self._named(old, "rename")
+        if new in magics.chats or any(thread.id != found.id for thread in magics.memory.named(new)):
             msg = f"There is a conversation {new} already. Take another name, or %chatglm delete {new} first."
             raise ConfigError(msg)
-        old = chat.name
-        chat.name = new
-        chat.changed()
-        magics.chats = {new if name == old else name: magics.chats[name] for name in magics.chats}
-        if magics.current == old:
-            magics.current = new
+        old = found.name
+        if isinstance(found, Chat):
+            found.name = new
+            found.changed()
+            magics.chats = {new if name == old else name: magics.chats[name] for name in magics.chats}
+            magics.current = new if magics.current == old else magics.current
+        else:
+            magics.memory.store().rename(found.id, new)
         say(f"Conversation {old} is now {new}.")
 
     def do_delete(self, arguments: Arguments, name: str = "") -> None:
-        """Delete a conversation: the current one, or the one that is named."""
+        """Delete a conversation, also what is stored of it: the current one, or the one that is named."""
         magics = self.magics
-        chat = self._named(name or arguments.conversation or magics.current, "delete")
-        count = len(chat.messages)
-        del magics.chats[chat.name]
-        magics.memory.leave(chat)
-        magics.memory.forget({chat.id})
-        if magics.current == chat.name:
-            magics.current = USUAL
-        say(f"Conversation {chat.name} is deleted: {count_words(count)}. {magics.current} is asked in now.")
+        found = self._named(name or arguments.conversation or magics.current, "delete")
+        count = len(found.messages) if isinstance(found, Chat) else found.count
+        if isinstance(found, Chat):
+            del magics.chats[found.name]
+            magics.memory.leave(found)
+            magics.current = USUAL if magics.current == found.name else magics.current
+        magics.memory.delete(found.id)
+        say(f"Conversation {found.name} is deleted: {count_words(count)}. {magics.current} is asked in now.")
 
     def do_set(self, arguments: Arguments, name: str = "", *_: str) -> None:
         """Set something for this conversation; show it without a value, or all of it without a name."""
@@ -174,19 +177,25 @@ class TalkCommands:
         """Give the conversation that a line is about."""
         return conversation(self.magics, arguments.conversation)
 
-    def _named(self, name: str, command: str) -> Chat:
-        """Give a conversation by its name, or by the number of what is stored of it: open, or opened for this."""
-        if name == self.magics.current:
-            return conversation(self.magics)
-        if name not in self.magics.chats and (threads := self.magics.memory.named(name)):
-            return open_stored(self.magics, threads[0])
-        if name not in self.magics.chats:
+    def _named(self, name: str, command: str) -> Chat | Thread:
+        """Give a conversation by its name, or a stored one by its number, or by its name where it is not open.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        magics = self.magics
+        if name == magics.current:
+            return conversation(magics)
+        if name in magics.chats:
+            return magics.chats[name]
+        thread = magics.memory.find(name)
+        if thread is None:
             msg = (
                 f"There is no conversation {name}; %chatglm chats lists them. "
                 f"To ask something that begins with {command}, write %chatglm -- {command} …"
             )
             raise ConfigError(msg)
-        return self.magics.chats[name]
+        return next((chat for chat in magics.chats.values() if chat.id == thread.id), thread)
 
     def _last(self, arguments: Arguments) -> Reply:
         """Give the kernel's last reply, or that of the conversation that is named."""

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._errors import ChatGLMError
 from .._messages import OPTIONS as PARAMETERS
 from ..providers import PROVIDERS, known_models
-from .arguments import COMMANDS, TABLE, TOPICS
+from .arguments import COMMANDS, EXPORTS, TABLE, TOPICS
 from .options import FORMATS, Option
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .._store import Thread
     from .magic import ChatGLMMagics
 
 _LINE = re.compile(r"\s*(?:[\w.\[\]'\", ]+=\s*)?%chatglm(?P<blank>\s+)")
@@ -25,6 +29,10 @@ _CELL = re.compile(r"\s*%%chatglm(?P<blank>[ \t]+|(?=\n))")
 _WORD = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\S)+""")
 _NAME = re.compile(r"(?<![{\\^_])\{(?P<path>[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?)?\Z")
 _SWITCHES = ("true", "false")
+_MOST_STORED = 100
+_MOST_PATHS = 1000
+_BLANKS = frozenset(" \t'\"")
+"""What a file's name would have to be quoted for."""
 _KEY_OWNERS = ("zai", "bigmodel", "openai")
 
 
@@ -152,9 +160,13 @@ class Completer:
             "help": lambda: TOPICS,
             "set": lambda: ("system", "think", "timeout", *PARAMETERS),
             "new": self._conversations,
-            "delete": self._conversations,
+            "delete": lambda: self._stored(fragment),
+            "forget": lambda: [*self._stored(fragment), "all"],
+            "load": lambda: [*self._stored(fragment), *_paths(fragment, (".json",))],
+            "save": lambda: _paths(fragment, (".json",)),
+            "export": lambda: _paths(fragment, EXPORTS),
             "fix": lambda: ("replace",),
-            "rename": self._conversations,
+            "rename": lambda: self._stored(fragment),
             "login": lambda: _KEY_OWNERS,
             "logout": lambda: _KEY_OWNERS,
         }
@@ -170,7 +182,20 @@ class Completer:
         return [*PROVIDERS, *names.get(magics.provider, ()), *names["zai"]]
 
     def _conversations(self) -> list[str]:
-        return list(dict.fromkeys((self._magics.current, *self._magics.chats)))
+        """Give the names of the conversations that are open, and of those that are stored."""
+        stored = [thread.name for thread in self._threads()]
+        return list(dict.fromkeys((self._magics.current, *self._magics.chats, *stored)))
+
+    def _stored(self, fragment: str) -> list[str]:
+        """Give the same, or their numbers where one is begun."""
+        if not fragment.startswith("#"):
+            return self._conversations()
+        return [f"#{thread.number}" for thread in self._threads()]
+
+    def _threads(self) -> list[Thread]:
+        with suppress(ChatGLMError):  # nothing is offered then
+            return self._magics.memory.all(_MOST_STORED)
+        return []
 
     def _variables(self) -> list[str]:
         shell = self._magics.shell
@@ -203,6 +228,18 @@ def _attributes(shell: InteractiveShell, path: str) -> list[str]:
         own = []
     inherited = [name for kind in type(value).__mro__ for name in vars(kind)]
     return sorted({name for name in (*own, *inherited) if isinstance(name, str) and name[:1] != "_"})
+
+
+def _paths(fragment: str, endings: tuple[str, ...]) -> list[str]:
+    """Give the folders and the files of some endings that a beginning may become; hidden ones where it says so."""
+    folder, slash, begun = fragment.rpartition("/")
+    head = f"{folder}{slash}"
+    with suppress(OSError, RuntimeError):  # it cannot be looked into, or there is no such user
+        found = sorted(Path(head or ".").expanduser().iterdir())[:_MOST_PATHS]
+        shown = [path for path in found if begun.startswith(".") or not path.name.startswith(".")]
+        names = [(path.name, path.is_dir()) for path in shown if path.is_dir() or path.suffix.lower() in endings]
+        return [f"{head}{name}{'/' if is_folder else ''}" for name, is_folder in names if not set(name) & _BLANKS]
+    return []
 
 
 def _commands() -> list[str]:

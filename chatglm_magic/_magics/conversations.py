@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from .._chat import Chat
 from .._choice import Choice, choose, choose_or_recall
 from .._compose import day
 from .._config import Defaults
-from .._errors import ConfigError
+from .._errors import ConfigError, StoreError
 from .._history import estimate_tokens
 from ..providers import split_spec
 from .saying import say
@@ -54,9 +55,13 @@ def conversation(magics: ChatGLMMagics, name: str = "", tell: Callable[[str], ob
     if chat is not None:
         return chat
     chat = Chat(_Nobody(), name=name)
-    threads = magics.memory.named(name) if name != USUAL else []
-    if threads:
-        tell(_bring_back(magics, chat, threads[0]))
+    try:
+        thread = magics.memory.find(name) if name != USUAL else None
+        if thread is not None:
+            tell(_bring_back(magics, chat, thread))
+    except StoreError as error:  # a question is asked all the same
+        if magics.say_once(str(error)):
+            tell(str(error))
     return _opened(magics, chat)
 
 
@@ -124,8 +129,10 @@ def _go_on_in_cell(magics: ChatGLMMagics, chat: Chat, place: Place | None, tell:
     """
     if place is None or not place.cell.startswith("id ") or chat.tree:
         return
-    thread = magics.memory.of_cell(place.cell)
-    if thread is not None and thread.name == USUAL:
+    thread = magics.memory.of_cell(place.cell, USUAL)
+    if thread is None:
+        return
+    with suppress(StoreError):  # it was forgotten in this moment
         sentence = _bring_back(magics, chat, thread)
         if chat.before(place):
             tell(sentence)

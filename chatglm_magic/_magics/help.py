@@ -43,6 +43,24 @@ says so then). Running a cell again replaces what it said before.
 
 Nothing else leaves the kernel: only the prompt and what it names."""
 
+_MEMORY = """\
+What is said is kept in a file of your own, while it is said: a kernel that dies takes nothing with it.
+
+  chats, chats 50              the conversations of this kernel, and the newest stored ones with their #numbers
+  new NAME, -c NAME            goes on with the conversation of that name, also after a restart
+  load #12, load NAME          the same for any stored one; reset, new and --new leave the old one stored
+  continue                     goes on with an answer that was cut off, also by a kernel that died
+  search 注意力 "two words"      finds what holds all of these, in every conversation
+  save talk.json, load talk.json   a conversation with all its versions as a file, and back
+  export talk.html             to be read: .md, .html, .ipynb or .json; no file is overwritten
+  forget, forget #12, forget all   says what is stored; removes it from the disk, for good
+  --cache                      shows the stored answer to the same question, marked as such, without a key or a network;
+                               %config ChatGLMMagics.cache = "replay" for all questions, --no-cache against it
+
+A cell that is run again replaces what it said, also after a restart. What followed stays;
+%config ChatGLMMagics.rerun = "cut" leaves it with the old version.
+%config ChatGLMMagics.store (or CHATGLM_STORE) names another file, :memory: or off. Keys are never written."""
+
 _ERRORS = """\
 A cell that fails says what happened, to what, and what to do next; error.kind names it, error.reply holds what had
 arrived. %chatglm retry asks the question again.
@@ -63,7 +81,7 @@ arrived. %chatglm retry asks the question again.
 
 def page(topic: str) -> str:
     """Write a page of the manual; the whole for an empty topic."""
-    pages = {"models": _MODELS, "keys": _KEYS, "context": _CONTEXT, "errors": _ERRORS}
+    pages = {"models": _MODELS, "keys": _KEYS, "context": _CONTEXT, "memory": _MEMORY, "errors": _ERRORS}
     if topic == "options":
         return table("Options, before the prompt, on the first line; -- ends them:", option_rows())
     if topic == "commands":

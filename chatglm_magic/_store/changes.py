@@ -55,11 +55,13 @@ class Changes:
     def put_thread(self, thread: Thread) -> None:
         """Keep a thread, or what has changed of it."""
         settings = self.mask(json.dumps(dict(thread.settings), default=str))
-        self._db.execute(
-            "INSERT INTO thread (id, name, created, updated, settings) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) "
-            "DO UPDATE SET name = excluded.name, updated = excluded.updated, settings = excluded.settings",
-            (thread.id, self._text(thread.name), thread.created, thread.updated, settings),
-        )
+        values = (self._text(thread.name), thread.updated, settings, thread.id)
+        changed = self._db.execute("UPDATE thread SET name = ?, updated = ?, settings = ? WHERE id = ?", values)
+        if not changed.rowcount:  # "on conflict" would use up a number each time, which people are to type
+            self._db.execute(
+                "INSERT INTO thread (name, updated, settings, id, created) VALUES (?, ?, ?, ?, ?)",
+                (*values, thread.created),
+            )
 
     def change_thread(self, thread: Thread) -> None:
         """Keep what has changed of a thread, if it is kept at all."""

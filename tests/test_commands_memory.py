@@ -1,0 +1,252 @@
+"""The commands about what is kept, in a shell of this process."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+from test_commands import ask, said  # noqa: F401 - a fixture
+from test_magic import _no_shell_left, fail, run, shell  # noqa: F401 - fixtures
+
+from chatglm_magic import ConfigError, load_ipython_extension, unload_ipython_extension
+from chatglm_magic._magics.commands_memory import _found
+from chatglm_magic._magics.magic import ChatGLMMagics
+from chatglm_magic._store import close_stores
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """Keep what these tests say in a file of their own, and work in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = tmp_path / "store" / "said.db"
+    monkeypatch.setenv("CHATGLM_STORE", str(path))
+    yield path
+    close_stores()
+
+
+@pytest.fixture
+def restart(shell):  # noqa: F811 - a parameter, not the fixture
+    """Begin with new magics, as a new kernel does."""
+
+    def restart() -> None:
+        settings = {name: getattr(magics_of(shell), name) for name in ("provider", "base_url", "model")}
+        unload_ipython_extension(shell)
+        close_stores()
+        load_ipython_extension(shell)
+        for name, value in settings.items():
+            setattr(magics_of(shell), name, value)
+
+    return restart
+
+
+def magics_of(shell) -> ChatGLMMagics:  # noqa: F811 - as above
+    return shell.magics_manager.registry["ChatGLMMagics"]
+
+
+def number(line: str) -> str:
+    """Give the #number that a line tells."""
+    return next(word for word in line.split() if word.startswith("#"))
+
+
+def test_a_conversation_goes_on_in_another_kernel(ask, restart, shell):  # noqa: F811
+    """By its name, with what is set for it; the usual one begins anew; both are listed before they are open."""
+    ask("new paper")
+    ask("set system Be terse.")
+    ask("one")
+    ask("-c default two")
+    restart()
+
+    listed = ask("chats").splitlines()
+    assert listed[0].startswith("* default  nothing said")
+    assert [line.split()[3] for line in listed[2:]] == ["default", "paper"]
+    assert "Conversation paper goes on: 2 messages, the last on" in ask("new paper")
+    assert ask("set") == "system = Be terse.\n"
+    ask("three")
+    assert said(shell, "paper") == ["one", "re: one", "three", "re: three"]
+    assert "nothing said" in ask("-c default status")
+
+
+def test_an_option_brings_a_conversation_back_and_says_so_once(ask, restart, shell, glm):  # noqa: F811
+    """`-c NAME` goes on with the stored one; the sentence stays with the reply."""
+    ask("-c paper one")
+    restart()
+
+    assert "Conversation paper goes on: 2 messages" in str(run(shell, "r = %chatglm -c paper two\nr.parts"))
+    assert "goes on" not in str(run(shell, "r = %chatglm -c paper three\nr.parts"))
+    assert [message["content"] for message in glm.requests[-1].json["messages"]] == [
+        "one",
+        "re: one",
+        "two",
+        "re: two",
+        "three",
+    ]
+
+
+def test_conversations_of_one_name_are_told_by_number(ask, restart, shell):  # noqa: F811
+    """A name is the newest one's; `#12` is exact, and is opened beside it under another name."""
+    ask("-c paper one")
+    restart()
+    ask("-c paper --new two")
+    restart()
+    listed = [line for line in ask("chats").splitlines() if "paper" in line]
+    assert [line.rpartition("  ")[2] for line in listed] == ["two", "one"]
+
+    assert "Conversation paper goes on: 2 messages" in ask("load paper")
+    assert said(shell, "paper") == ["two", "re: two"]
+    assert "Conversation paper-2 goes on: 2 messages" in ask(f"load {number(listed[1])}")
+    assert said(shell, "paper-2") == ["one", "re: one"]
+    assert "Conversation paper-2 goes on" in ask(f"load {number(listed[1])}")
+    assert "* paper-2" in ask("chats")
+
+
+def test_what_was_reset_stays_stored(ask, restart):  # noqa: F811
+    """A new beginning leaves the old one where it is found."""
+    ask("-c paper zebra")
+    ask("-c paper reset")
+    ask("-c paper --new two")
+
+    assert "2 places with 'zebra'" in ask("search zebra")
+
+
+def test_search_shows_where_and_marks_it(ask, restart):  # noqa: F811
+    """Who said it, when and in which conversation; Chinese too; how to open it; nothing is no error."""
+    ask("-c 物理 用一句话解释注意力机制")
+    ask("other words")
+    restart()
+
+    shown = ask("search 注意")
+    assert "2 places with '注意'" in shown
+    assert "»注意«力机制" in shown
+    assert "#1 物理 · 20" in shown
+    assert "%chatglm load #1 opens" in shown
+    assert "you: " in shown
+    assert "answer: " in shown
+    assert "Nothing was found for zebra" in ask("search zebra")
+    assert "-- search zebra" in ask("search zebra")
+
+
+def test_search_shows_model_text_as_text(ask, shell, glm, capsys):  # noqa: F811
+    """What a model wrote is inert in the Markdown, and drives no terminal."""
+    glm.forget()
+    glm.say("zebra <img src=x onerror=alert(1)> [a](javascript:alert(1)) `x` \x1b[31m **b**")
+    ask("hi")
+
+    found = _found("zebra", magics_of(shell).memory.search("zebra", 5))
+    assert "<mark>zebra</mark>" in found.markdown
+    for live in ("<img", "](", "`", "\x1b", "**b"):
+        assert live not in found.markdown.replace("<mark>", "")
+    assert "\x1b" not in ask("search zebra")
+
+
+def test_forgetting_is_told_before_it_is_done(ask, shell, place, restart):  # noqa: F811
+    """Alone it removes nothing; a name removes all of that name, also what is open; no byte of it stays."""
+    ask("-c paper zebra one")
+    ask("-c other giraffe")
+    restart()
+    ask("-c paper zebra two")
+    told = ask("forget")
+    assert "2 conversations, 6 messages" in told
+    assert "Nothing is removed yet" in told
+    assert "#2" in told
+    assert "giraffe" in told
+
+    assert "1 conversation, 4 messages" in ask("forget paper")
+    assert said(shell, "paper") == []
+    assert b"zebra" not in b"".join(path.read_bytes() for path in place.parent.iterdir())
+    assert b"giraffe" in place.read_bytes()
+    assert "-- forget" in str(fail(shell, "%chatglm forget paper"))
+    assert "1 conversation, 2 messages" in ask("forget #2")
+    ask("-c paper zebra three")
+    ask("--no-history zebra four")
+    ask("forget all")
+    assert b"zebra" not in b"".join(path.read_bytes() for path in place.parent.iterdir())
+    assert "0 conversations" in ask("forget")
+
+
+def test_delete_and_rename_act_on_what_is_stored(ask, restart, shell):  # noqa: F811
+    """Open or not, by name or number; a taken name is refused."""
+    for name in ("a", "b", "c"):
+        ask(f"-c {name} {name}-question")
+    restart()
+    ask("rename a A")
+    assert "already" in str(fail(shell, "%chatglm rename b c"))
+    first, second = (number(line) for line in ask("chats").splitlines() if line.endswith(("c-question", "b-question")))
+    assert "Conversation c is deleted: 2 messages" in ask(f"delete {first}")
+    assert "Conversation b is now B" in ask(f"rename {second} B")
+    restart()
+    names = [line.split()[3] for line in ask("chats").splitlines() if line.startswith("  #")]
+    assert sorted(names) == ["A", "B"]
+
+
+def test_a_file_brings_a_conversation_back(ask, restart, shell, tmp_path):  # noqa: F811
+    """With all its versions, under its name or a free one, and what is stored of the first stays as it is."""
+    ask("new talk")
+    ask("one")
+    ask("retry")
+    assert "2 messages" in ask("save my-talk")
+    ask("two")
+    assert len(json.loads((tmp_path / "work" / "my-talk.json").read_text("utf-8"))["messages"]) == 3
+    assert "Conversation talk-2 goes on: 2 messages" in ask("load my-talk.json")
+    assert said(shell, "talk-2") == ["one", "re: one"]
+    ask("three")
+    assert said(shell, "talk") == ["one", "re: one", "two", "re: two"]
+    restart()
+    ask("new talk")
+    assert said(shell, "talk") == ["one", "re: one", "two", "re: two"]
+
+
+@pytest.mark.parametrize("ending", ["md", "html", "ipynb", "json"])
+def test_a_conversation_is_exported_by_the_files_ending(ask, ending, tmp_path):  # noqa: F811
+    """Relative to the notebook, `~` as everywhere, blanks in quotes."""
+    ask("一 zebra")
+
+    assert "is written to" in ask(f'export "my talk.{ending}"')
+    assert "zebra" in (tmp_path / "work" / f"my talk.{ending}").read_text("utf-8")
+
+
+def test_files_that_cannot_be_are_refused(ask, shell, tmp_path):  # noqa: F811
+    """Nothing to write, no such ending, somebody's own file, no such folder, no conversation in it."""
+    assert "Nothing has been said" in str(fail(shell, "%chatglm save a.json"))
+    ask("one")
+    (tmp_path / "work" / "mine.json").write_text('{"mine": 1}')
+    for line, why in (
+        ("save mine.json", "left as it is"),
+        ("save a.md", "export a.md"),
+        ("export a.pdf", ".pdf"),
+        ("export a", "none"),
+        ("export nowhere/a.md", "cannot be written"),
+        ("save", "Say which file"),
+        ("load mine.json", "mine.json is not a conversation"),
+        ("load none.json", "no conversation none.json"),
+    ):
+        error = fail(shell, f"%chatglm {line}")
+        assert isinstance(error, ConfigError), line
+        assert why.replace("left as it is", "as it is") in " ".join(str(error).split()) or "as it is" in why, str(error)
+    assert (tmp_path / "work" / "mine.json").read_text() == '{"mine": 1}'
+
+
+def test_off_keeps_nothing_and_says_so(ask, shell, place, monkeypatch):  # noqa: F811
+    """No file, no folder; commands that need a store tell how it is switched on, or how to ask them."""
+    run(shell, "%config ChatGLMMagics.store = 'off'")
+    ask("-c paper one")
+    ask("chats")
+
+    assert not place.parent.exists()
+    for command in ("search x", "forget"):
+        assert "the store is off" in str(fail(shell, f"%chatglm {command}"))
+    assert "no conversation #1" in str(fail(shell, "%chatglm load #1"))
+
+
+def test_the_store_moves_with_what_is_open(ask, shell, tmp_path, place):  # noqa: F811
+    """`%config` names another file: open conversations go on there, whole."""
+    ask("-c paper one")
+    other = tmp_path / "other.db"
+    run(shell, f"%config ChatGLMMagics.store = {str(other)!r}")
+    ask("-c paper two")
+    close_stores()
+
+    for path, count in ((place, 2), (other, 4)):
+        assert sqlite3.connect(path).execute("SELECT count(*) FROM said").fetchone() == (count,)
