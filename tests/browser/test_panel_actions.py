@@ -1,0 +1,177 @@
+"""Copying, putting code into cells, pickers and exports, in front ends that can and in those that cannot."""
+
+from __future__ import annotations
+
+import pytest
+from panel_page import HEAD, RICH, answer, question
+
+pytestmark = pytest.mark.browser
+
+CODE = "Two ways:\n\n```python\nx = 1 < 2\n\n\ny = '<b>'\n```\n\n```bash\nls\n```\n\n```py\nz = 3\n```"
+CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
+READ = "() => navigator.clipboard.readText()"
+FORBIDDEN = """() => {
+  Object.defineProperty(navigator, 'clipboard', {value: {writeText: () => Promise.reject(new Error('no'))}});
+  window.__copied = []; document.execCommand = what => {
+    if (window.__never) return false; window.__copied.push([what, String(document.activeElement.value)]); return true };
+}"""
+
+
+def test_a_message_is_copied_as_it_was_written(panels):
+    """Copy gives an answer's Markdown, which the kernel is asked for, and a question's own words."""
+    with panels.opens(**CLIPBOARD) as panel:
+        panel.snap(question("q", "a **bold** {question}"), answer("a", RICH))
+        panel.button("Copy", panel.group("You, question 1")).click()
+        panel.page.get_by_text("Copied.").first.wait_for()
+        assert panel.page.evaluate(READ) == "a **bold** {question}"
+        panel.button("Copy", panel.group("GLM answer 1")).click()
+        asked = panel.wait_sent("source")
+        assert (asked["id"], asked["code"]) == ("a", None)
+        panel.tell("text", text=RICH, language="markdown", **{"for": asked["req"]})
+        panel.page.wait_for_function(f"async text => (await ({READ})()) === text", arg=RICH)
+
+
+def test_code_is_copied_as_it_was_written(panels):
+    """Copy code gives the code of that block, with its empty lines and without its colours."""
+    with panels.opens(**CLIPBOARD) as panel:
+        panel.snap(question("q", "hello"), answer("a", CODE))
+        panel.button("Copy code").first.click()
+        panel.page.get_by_text("Copied.").first.wait_for()
+
+        assert panel.page.evaluate(READ) == "x = 1 < 2\n\n\ny = '<b>'"
+
+
+def test_copying_has_a_second_way_and_a_word_where_there_is_none(panels):
+    """Where the clipboard is forbidden the old way is tried; where that fails too, the panel says what to do."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"), answer("a", CODE))
+        panel.page.evaluate(FORBIDDEN)
+        panel.button("Copy code").first.click()
+        panel.page.get_by_text("Copied.").first.wait_for()
+        assert panel.page.evaluate("() => window.__copied") == [["copy", "x = 1 < 2\n\n\ny = '<b>'"]]
+        panel.page.evaluate("() => { window.__never = true }")
+        panel.button("Copy code").first.click()
+
+        assert panel.page.get_by_text("select the text and press Ctrl+C").first.is_visible()
+
+
+def test_code_is_put_into_new_cells_in_order(panels):
+    """Code goes into a new cell, each below the one before; a whole answer's cell is its Python."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"), answer("a", CODE))
+        code = panel.page.get_by_role("group", name="Code, bash")
+        panel.button("Insert into cell", code).click()
+        panel.button("Insert into cell", panel.group("GLM answer 1").locator("> .cg-bar")).click()
+
+        cells = panel.page.evaluate("() => window.__cells")
+        assert [cell.get("source") for cell in cells] == [None, None, "ls", "x = 1 < 2\n\n\ny = '<b>'\n\nz = 3"]
+        assert panel.page.get_by_text("Put into a new cell below.").first.is_visible()
+
+
+def test_a_front_end_without_cells_gets_the_code_copied(panels):
+    """Where a widget cannot add a cell, the code is copied, and the panel says so."""
+    with panels.opens(lab=False, **CLIPBOARD) as panel:
+        panel.snap(question("q", "hello"), answer("a", CODE))
+        panel.button("Insert into cell").first.click()
+        panel.page.get_by_text("the code is copied, paste it into a new cell").first.wait_for()
+
+        assert panel.page.evaluate(READ) == "x = 1 < 2\n\n\ny = '<b>'"
+
+
+def test_a_model_is_found_and_chosen_by_keys(panels):
+    """The picker narrows as one types; arrows and Enter choose; the focus goes back to its button."""
+    with panels.opens() as panel:
+        panel.snap()
+        panel.button("Model: glm-4.7").click()
+        assert panel.wait_sent("find")["what"] == "model"
+        assert panel.page.get_by_role("option").count() == 4
+        panel.page.keyboard.type("4.7 fl")
+        assert panel.page.get_by_role("option").first.inner_text().strip() == "glm-4.7-flash"
+        panel.page.keyboard.press("Enter")
+
+        assert panel.wait_sent("model")["name"] == "glm-4.7-flash"
+        assert panel.page.get_by_role("dialog").count() == 0
+        panel.tell("head", head={**HEAD, "model": "glm-4.7-flash"})
+        assert panel.button("Model: glm-4.7-flash").evaluate("node => node === document.activeElement")
+
+
+def test_a_model_that_is_not_listed_can_be_named(panels):
+    """Any model can be used by its name; those that the kernel finds are offered too."""
+    with panels.opens() as panel:
+        panel.snap()
+        panel.button("Model: glm-4.7").click()
+        panel.page.keyboard.type("glm-6")
+        asked = panel.wait_sent("find", 2)
+        panel.tell("found", what="model", items=[{"name": "glm-6-max", "title": ""}], **{"for": asked["req"]})
+        assert panel.page.get_by_role("option").first.inner_text().strip() == "glm-6-max"
+        panel.page.get_by_role("option", name="Use “glm-6”").click()
+
+        assert panel.wait_sent("model")["name"] == "glm-6"
+
+
+def test_conversations_are_switched_begun_and_renamed(panels):
+    """The conversation's button lists the others, finds by words, begins one by name and renames this one."""
+    with panels.opens() as panel:
+        panel.snap()
+        chats = panel.button("Conversations: Attention")
+        chats.click()
+        panel.page.keyboard.type("pandas")
+        panel.page.get_by_role("option", name="Pandas joins").click()
+        assert panel.wait_sent("chat")["name"] == "pandas"
+        chats.click()
+        panel.page.keyboard.type("fresh")
+        panel.page.get_by_role("option", name="New conversation “fresh”").click()
+        assert panel.wait_sent("new")["name"] == "fresh"
+        chats.click()
+        panel.page.keyboard.type("better name")
+        panel.button("Rename this one to the words above").click()
+        assert panel.wait_sent("rename")["name"] == "better name"
+        panel.button("New conversation").click()
+
+        assert panel.wait_sent("new", 2)["name"] == ""
+
+
+def test_a_picker_closes_by_escape_and_by_a_click_elsewhere(panels):
+    """Esc closes what is open, and stops no answer by that; so does a click beside it."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"), answer("a", "hi", state="streaming"), state="answering")
+        for close in (lambda: panel.page.keyboard.press("Escape"), panel.log.click):
+            panel.button("Model: glm-4.7").click()
+            panel.page.get_by_role("listbox", name="Model").wait_for()
+            close()
+            assert panel.page.get_by_role("listbox", name="Model").count() == 0
+        panel.button("Export").click()
+        panel.page.keyboard.press("Escape")
+
+        assert panel.page.get_by_role("menu").count() == 0
+        assert panel.sent("stop") == []
+
+
+def test_an_export_is_saved_as_a_file(panels):
+    """The menu's forms are asked for by key, and what the kernel gives is a download with its name."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"))
+        panel.button("Export").click()
+        panel.page.keyboard.press("ArrowDown")
+        panel.page.keyboard.press("Enter")
+        asked = panel.wait_sent("export")
+        assert asked["form"] == "html"
+        with panel.page.expect_download() as waited:
+            panel.tell("file", name="talk.html", type="text/html", text="<p>问</p>", **{"for": asked["req"]})
+
+        assert waited.value.suggested_filename == "talk.html"
+        assert waited.value.path().read_text(encoding="utf-8") == "<p>问</p>"
+
+
+def test_settings_are_opened_and_closed(panels):
+    """The gear asks for the settings, and tells whether they are open as the kernel says."""
+    with panels.opens() as panel:
+        panel.snap()
+        gear = panel.button("Settings")
+        gear.click()
+        assert panel.wait_sent("settings")["open"] is True
+        panel.tell("head", head={**HEAD, "settings": True})
+        assert gear.get_attribute("aria-expanded") == "true"
+        gear.click()
+
+        assert panel.wait_sent("settings", 2)["open"] is False
