@@ -24,6 +24,7 @@ import time
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
 
 from ._errors import Interrupted
 from ._loops import io_thread
@@ -136,8 +137,9 @@ async def in_this_loop(open_events: Open, sink: Sink, reply: Reply, stop: Stop |
         stopped = True
         task.cancel()
 
+    _STOPS[reply] = lambda: call_soon(loop, stop_task)
     try:
-        await _watch(task, sink, stop, lambda: call_soon(loop, stop_task))
+        await _watch(task, sink, stop, _STOPS[reply])
     except asyncio.CancelledError:
         await drain.leave(task)
         # The cell goes on to report this: it has not been cancelled itself.
@@ -146,11 +148,28 @@ async def in_this_loop(open_events: Open, sink: Sink, reply: Reply, stop: Stop |
         reply.end("interrupted")
         raise Interrupted(reply) from None
     finally:
+        del _STOPS[reply]
         if not task.done():  # the sink failed
             await drain.leave(task)
         if stop is not None:
             stop.withdraw()
     _conclude(task, reply, stopped=stopped)
+
+
+_STOPS: WeakKeyDictionary[Reply, Callable[[], None]] = WeakKeyDictionary()
+"""How to stop the replies that are waited for in a loop."""
+
+
+def stop_reply(reply: Reply) -> bool:
+    """Stop a reply, as its Stop button does, wherever it was asked for; from any thread.
+
+    Returns:
+        Whether that can be done: a plain function that waits for it has to be interrupted.
+    """
+    stop = _STOPS.get(reply)
+    if stop is not None:
+        stop()
+    return stop is not None
 
 
 async def _watch(task: asyncio.Task[None], sink: Sink, stop: Stop | None, stop_task: Callable[[], None]) -> None:

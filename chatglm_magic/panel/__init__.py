@@ -52,11 +52,6 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """The conversation that is shown."""
         return self._session.chat
 
-    @chat.setter
-    def chat(self, chat: Chat) -> None:
-        self._session.later(lambda: self._session.switch(chat))
-        self._settings.show(chat)
-
     async def send(self, text: str) -> Reply:
         """Ask in the panel's conversation, as if it had been typed there, and wait for the reply.
 

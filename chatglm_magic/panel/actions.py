@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Coroutine
 from typing import Any
 
+from .._chat import Chat
 from .._code import code_for_cell
 from .._errors import ChatGLMError, ConfigError
 from .._history import GO_ON, Place
+from .._loop import stop_reply
 from .._markdown.blocks import code_blocks
 from .._said import Said
 from . import files
@@ -17,9 +21,11 @@ from .requests import Asked, Refused, read
 from .session import Session, tokens_of
 from .settings import Settings
 
+_log = logging.getLogger(__name__)
+
 _MOST_FOUND = 200
 _COMING = "An answer is still coming: stop it, or wait for its end."
-_CELLS_OWN = "This answer belongs to a cell: interrupt that cell to stop it."
+_CODES_OWN = "A cell's code waits for this answer: interrupt that cell to stop it."
 
 
 class Actions:
@@ -79,13 +85,28 @@ class Actions:
         if asked.view not in session.wire.views and asked.kind != "bye":
             session.show(asked.view)
         try:
-            does = getattr(self, f"_do_{asked.kind}")
-            done = does(asked, **asked.values)
+            done = getattr(self, f"_do_{asked.kind}")(asked, **asked.values)
         except ChatGLMError as error:
             self._note(str(error), asked, bad=True)
             return
-        if done is not False:
+        if asyncio.iscoroutine(done):
+            task = asyncio.get_running_loop().create_task(self._wait(asked, done))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif done is not False:
             self._answer("ok", asked)
+
+    async def _wait(self, asked: Asked, done: Coroutine[Any, Any, bool | None]) -> None:
+        """Wait for what may take its time, and tell how it went."""
+        try:
+            if await done is not False:
+                self._answer("ok", asked)
+        except ChatGLMError as error:
+            self._note(str(error), asked, bad=True)
+        except Exception:  # noqa: BLE001 - whatever it is, the panel goes on
+            _log.exception("the panel failed")
+            self._note("The panel failed; see the kernel's log.", asked, bad=True)
+        self._session.mark(path=False)
 
     def _answer(self, kind: str, asked: Asked | None, **fields: Any) -> bool:  # noqa: ANN401 - JSON
         """Answer a request; gives False, so that nothing else does."""
@@ -131,8 +152,12 @@ class Actions:
         asked = running(session.chat)
         for one in asked:
             one.stop()
-        if not asked and session.streams:
-            raise ConfigError(_CELLS_OWN)
+        if asked:
+            return
+        # The answer may be a cell's, or a job's.
+        stopped = [stop_reply(said.reply) for said in session.chat.tree.path() if said.reply is not None]
+        if stopped and not any(stopped):
+            raise ConfigError(_CODES_OWN)
 
     def _do_continue(self, asked: Asked, id: str) -> bool:  # noqa: A002 - the page's own word
         self._refuse_while_busy()
@@ -214,17 +239,18 @@ class Actions:
 
     # Conversations and models
 
-    def _do_chat(self, _: Asked, name: str) -> None:
-        self._session.switch(self._session.desk.open(name))
-        self._settings.show(self._session.chat)
+    async def _do_chat(self, _: Asked, name: str) -> None:
+        self._switch(await asyncio.to_thread(self._session.desk.open, name))
 
-    def _do_new(self, _: Asked, name: str) -> None:
-        self._session.switch(self._session.desk.new(name.strip()))
-        self._settings.show(self._session.chat)
+    async def _do_new(self, _: Asked, name: str) -> None:
+        self._switch(await asyncio.to_thread(self._session.desk.new, name.strip()))
 
-    def _do_rename(self, _: Asked, name: str) -> None:
-        self._session.desk.rename(self._session.chat, name.strip())
-        self._session.head_due = True
+    async def _do_rename(self, _: Asked, name: str) -> None:
+        await asyncio.to_thread(self._session.desk.rename, self._session.chat, name.strip())
+
+    def _switch(self, chat: Chat) -> None:
+        self._session.switch(chat)
+        self._settings.show(chat)
 
     def _do_model(self, _: Asked, name: str) -> None:
         session = self._session
@@ -232,13 +258,7 @@ class Actions:
         session.head_due = True
         self._note(f"{session.desk.label(session.chat)} answers from now on.")
 
-    def _do_find(self, asked: Asked, what: str, text: str) -> bool:
-        task = asyncio.get_running_loop().create_task(self._find(asked, what, text))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return False
-
-    async def _find(self, asked: Asked, what: str, text: str) -> None:
+    async def _do_find(self, asked: Asked, what: str, text: str) -> bool:
         session = self._session
         words = text.lower().split()
         if what == "model":
@@ -256,8 +276,7 @@ class Actions:
                 for one in (*session.desk.chats(), *await asyncio.to_thread(session.desk.stored))
             ]
         found = [item for item in items if all(word in f"{item['name']} {item['title']}".lower() for word in words)]
-        self._answer("found", asked, what=what, items=found[:_MOST_FOUND])
-        session.mark(path=False)
+        return self._answer("found", asked, what=what, items=found[:_MOST_FOUND])
 
     def _do_draft(self, asked: Asked, text: str, at: int | None) -> bool:
         desk = self._session.desk
