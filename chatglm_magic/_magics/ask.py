@@ -124,15 +124,20 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
         return " ".join((choice.why if new and guessed else "", *told, *prompt.notes)).strip()
 
     notice = "" if magics.was_said(choice.why) else choice.why
+    renderer = _renderer(magics, arguments, own_cell, exclusive=alone)
+    held = recall is not None and isinstance(renderer, CellRenderer | Verbatim)
     with_button = alone and not arguments.quiet and can_show_button(magics.shell)
+    stop = StopButton(magics.shell, own_cell, later=held) if with_button else None
+    if held:
+        renderer = Held(renderer, lambda: reply.replayed is not None, stop.keep_place if stop else lambda: None)
     return Question(
         label=_label(choice),
         notice=" ".join((notice, *told, *prompt.notes)).strip(),
         lasting=lasting,
         open=open_events,
         reply=reply,
-        renderer=_renderer(magics, arguments, own_cell, exclusive=alone, may_be_stored=reply if recall else None),
-        stop=StopButton(magics.shell, own_cell) if with_button else None,
+        renderer=renderer,
+        stop=stop,
         own_cell=own_cell,
         check=partial(_check, magics, arguments),
     )
@@ -241,23 +246,8 @@ def _label(choice: Choice) -> str:
     return " · ".join(part for part in (model, getattr(choice.provider, "caption", "")) if part)
 
 
-def _renderer(
-    magics: ChatGLMMagics,
-    arguments: Arguments,
-    own_cell: OwnCell | None,
-    *,
-    exclusive: bool,
-    may_be_stored: Reply | None,
-) -> Renderer:
-    """Choose how a reply is shown: by what the user said, else by where the output goes.
-
-    Args:
-        magics: The settings.
-        arguments: What the user said.
-        own_cell: Where a reply goes that outlives its cell.
-        exclusive: Whether the cell holds nothing else.
-        may_be_stored: The reply, where it may be a stored one.
-    """
+def _renderer(magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | None, *, exclusive: bool) -> Renderer:
+    """Choose how a reply is shown: by what the user said, else by where the output goes."""
     from IPython.core.displaypub import CapturingDisplayPublisher
 
     shell: InteractiveShell = magics.shell
@@ -280,8 +270,7 @@ def _renderer(
         show_usage=show_usage,
         form=form,
     )
-    shown = Verbatim(renderer, form) if form in {"text", "json"} else renderer
-    return shown if may_be_stored is None else Held(shown, lambda: may_be_stored.replayed is not None)
+    return Verbatim(renderer, form) if form in {"text", "json"} else renderer
 
 
 def _write(text: str) -> None:

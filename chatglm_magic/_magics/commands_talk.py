@@ -102,7 +102,9 @@ class TalkCommands:
             if last is None:
                 _refuse("Nothing was asked", chat, "there is nothing to ask again")
             prompt, place = last[0].text, Place(instead_of=last[0].id)
-        return Ask(replace(self._as_before(arguments, chat), prompt=prompt), place, as_is=True)
+        # Another answer is wanted, so a stored one will only do where this very line says so.
+        again = replace(self._as_before(arguments, chat), prompt=prompt, cache=bool(arguments.cache))
+        return Ask(again, place, as_is=True)
 
     def do_continue(self, arguments: Arguments) -> Ask:
         """Go on with the last answer: what comes is appended to it."""

@@ -258,7 +258,7 @@ class ChatGLMMagics(Magics):
 
     @observe("store")
     def _move_store(self, change: dict[str, Any]) -> None:
-        self.memory.move(change["new"])
+        self.memory.move(change["new"], self.chats.values())
 
     @observe("short_errors")
     def _shorten_errors(self, change: dict[str, Any]) -> None:
@@ -349,6 +349,8 @@ class ChatGLMMagics(Magics):
         ChatGLMError.short = True
         if "jobs" in vars(self):
             self.jobs.close()
+        if self.store:
+            self.memory.move("", ())
         io_thread.close()
 
     def _callbacks(self) -> tuple[tuple[str, Callable[..., None]], ...]:

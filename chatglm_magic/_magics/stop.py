@@ -31,14 +31,20 @@ class StopButton:
     Args:
         shell: The shell of the cell; its kernel is one that `can_show_button` approves of.
         own_cell: Where it is shown; None for the cell that runs.
+        later: Whether its place is kept only when `keep_place` is called, before anything is shown.
     """
 
-    def __init__(self, shell: InteractiveShell, own_cell: OwnCell | None = None) -> None:
+    def __init__(self, shell: InteractiveShell, own_cell: OwnCell | None = None, *, later: bool = False) -> None:
         self._publisher: Publisher = own_cell or shell.display_pub
         self._kernel: Any = getattr(shell, "kernel", None)
         self._place = {"display_id": uuid.uuid4().hex}
         self._button: Any = None
         self._pump: Future[None] | None = None
+        if not later:
+            self.keep_place()
+
+    def keep_place(self) -> None:
+        """Keep a place for the button where the cell's next output would stand."""
         self._publish({}, update=False)
 
     def offer(self, stop: Callable[[], None]) -> None:

@@ -18,11 +18,13 @@ class Held:
     Args:
         inner: Shows it.
         is_stored: Tells whether it is known to be stored.
+        prepare: Called right before anything else is shown, of a reply that is not stored.
     """
 
-    def __init__(self, inner: Renderer, is_stored: Callable[[], bool]) -> None:
+    def __init__(self, inner: Renderer, is_stored: Callable[[], bool], prepare: Callable[[], None]) -> None:
         self._inner = inner
         self._is_stored = is_stored
+        self._prepare = prepare
         self._label = ""
         self._note = ""
         self._begun = False
@@ -54,6 +56,7 @@ class Held:
     def _shows(self) -> bool:
         if not self._begun and not self._is_stored():
             self._begun = True
+            self._prepare()
             self._inner.open(self._label)
             if self._note:
                 self._inner.status(self._note)

@@ -1,0 +1,285 @@
+"""Tests in real kernels: what is said outlives the kernel, is found, shown again, and forgotten when asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from kernel_driver import Kernel, prepare
+from test_kernel_commands import echo, said
+
+WORDS = " ".join(f"word{number}" for number in range(400)) + " "
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Say where these tests keep what is said."""
+    return tmp_path / "store" / "said.db"
+
+
+@pytest.fixture
+def start(tmp_path, place, glm) -> Generator[Callable[..., Kernel]]:
+    """Start kernels that keep what is said in one place."""
+    with ExitStack() as stack:
+
+        def start(**env: str) -> Kernel:
+            folder = tmp_path / "home"
+            folder.mkdir(exist_ok=True)
+            kernel = stack.enter_context(Kernel(folder, {"CHATGLM_STORE": str(place), **env}))
+            prepare(kernel, glm)
+            return kernel
+
+        yield start
+
+
+def quit_(kernel: Kernel) -> None:
+    """End a kernel as a front end does, and wait for it."""
+    kernel.client.shutdown()
+    kernel.manager.finish_shutdown(waittime=10)
+
+
+def sent(glm) -> list[str]:
+    return [message["content"] for message in glm.requests[-1].json["messages"]]
+
+
+def test_a_killed_kernel_takes_nothing_with_it(start, glm):
+    """After `kill -9` in the middle of a reply, another kernel shows what had come, and goes on with it."""
+    glm.say(WORDS, delay=0.01)
+    first = start()
+    run = first.submit("%%chatglm -c paper --out a\ntell me a story")
+    first.wait(lambda: any("word99 " in m.content["data"].get("text/markdown", "") for m in run.paints))
+    first.settle(1.0)
+    os.kill(first.pid, signal.SIGKILL)
+    glm.wait_until(lambda: glm.aborted == 1)
+    glm.forget()
+    glm.say("and so it ended.")
+
+    second = start()
+    shown = second.ok("%chatglm -c paper history")
+    assert "Conversation paper goes on: 2 messages" in shown.stdout
+    assert "tell me a story" in shown.markdown[0]
+    assert "word99 " in shown.markdown[0]
+    assert [text.strip() for text in second.ok("%chatglm -c paper continue").markdown] == ["and so it ended."]
+    question, answer = said(second, "paper")
+    assert question == ("user", "tell me a story")
+    assert answer[1].startswith("word0 word1 ")
+    assert answer[1].endswith("and so it ended.")
+    assert sent(glm)[0] == "tell me a story"
+    assert "word99 " in sent(glm)[1]
+
+
+def test_two_kernels_in_one_conversation_lose_nothing(start, glm):
+    """Both go on from what they know; what both said is there for the next one, in versions of one conversation."""
+    echo(glm)
+    one, two = start(), start()
+    one.ok("%%chatglm -c paper\nzero")
+    two.ok("%%chatglm -c paper\nfrom two")
+    one.ok("%%chatglm -c paper\nfrom one")
+    two.ok("%%chatglm -c paper\ntwo again")
+    for kernel in (one, two):
+        quit_(kernel)
+
+    third = start()
+    assert "4 places" in third.ok("%chatglm search re").outputs[0]["data"]["text/plain"]
+    texts = {text for _, text in said_ever(third, "paper")}
+    assert texts == {f"{head}{tail}" for tail in ("zero", "from two", "from one", "two again") for head in ("", "re: ")}
+
+
+def said_ever(kernel: Kernel, name: str) -> list[tuple[str, str]]:
+    """Give what a conversation holds, in all versions."""
+    kernel.ok(f"%chatglm -c {name} status")
+    chats = "get_ipython().magics_manager.registry['ChatGLMMagics'].chats"
+    return eval(kernel.value(f"[(m.role, m.text) for m in {chats}[{name!r}].tree]"))  # noqa: S307 - our own repr
+
+
+def test_a_cell_replaces_what_it_said_before_the_restart(start, glm):
+    """The front end's cell id brings the usual conversation back: the exchange keeps its place, what followed stays."""
+    echo(glm)
+    first = start()
+    for cell, prompt in (("a", "one"), ("b", "two"), ("c", "three")):
+        first.ok(f"%%chatglm\n{prompt}", cellId=cell)
+    quit_(first)
+
+    second = start()
+    run = second.ok("%%chatglm\nTWO", cellId="b")
+    assert sent(glm) == ["one", "re: one", "TWO"]
+    assert "Conversation default goes on" in run.markdown[0]
+    assert [text for _, text in said(second)] == ["one", "re: one", "TWO", "re: TWO", "three", "re: three"]
+    second.ok("%%chatglm\nfour", cellId="d")
+    assert sent(glm)[-3:] == ["three", "re: three", "four"]
+
+
+def test_other_cells_begin_anew_after_a_restart(start, glm):
+    """A cell that has not asked before, or that no front end names, begins a new conversation; so does `--new`."""
+    echo(glm)
+    first = start()
+    first.ok("%%chatglm\none", cellId="a")
+    first.ok("%%chatglm\ntwo")
+    quit_(first)
+
+    for cell, metadata in (("%%chatglm\nthree", {"cellId": "new"}), ("%%chatglm\ntwo", {})):
+        kernel = start()
+        kernel.ok(cell, **metadata)
+        assert len(sent(glm)) == 1
+        kernel.ok("%%chatglm\none", cellId="a")  # the conversation of this kernel has begun
+        assert len(sent(glm)) == 3
+        quit_(kernel)
+
+
+def test_a_named_conversation_knows_its_cells_by_their_source(start, glm):
+    """Run again from top to bottom, a notebook without ids says each thing once."""
+    echo(glm)
+    for _ in range(2):
+        kernel = start()
+        for prompt in ("one", "two"):
+            kernel.ok(f"%%chatglm -c paper\n{prompt}")
+        assert sent(glm) == ["one", "re: one", "two"]
+        assert [text for _, text in said(kernel, "paper")] == ["one", "re: one", "two", "re: two"]
+        quit_(kernel)
+
+
+def test_what_followed_may_be_cut_off(start, glm):
+    """`rerun = "cut"`: what followed stays with the old version, in this kernel and the next."""
+    echo(glm)
+    first = start()
+    first.ok("%config ChatGLMMagics.rerun = 'cut'")
+    for cell, prompt in (("a", "one"), ("b", "two"), ("c", "three"), ("b", "TWO")):
+        first.ok(f"%%chatglm -c paper\n{prompt}", cellId=cell)
+    assert [text for _, text in said(first, "paper")] == ["one", "re: one", "TWO", "re: TWO"]
+    quit_(first)
+
+    second = start()
+    assert ("user", "three") in said_ever(second, "paper")
+    assert [text for _, text in said(second, "paper")] == ["one", "re: one", "TWO", "re: TWO"]
+
+
+def test_off_writes_nothing(start, glm, place, tmp_path):
+    """No file anywhere, and a reply like any other."""
+    echo(glm)
+    kernel = start(CHATGLM_STORE="off", XDG_DATA_HOME=str(tmp_path / "data"))
+
+    assert kernel.ok("%%chatglm -c paper\nhi").markdown == ["re: hi"]
+    kernel.ok("%chatglm chats")
+    quit_(kernel)
+    assert not place.parent.exists()
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_usual_place_is_the_users_data_folder(start, glm, tmp_path):
+    """Of mode 0600 in a folder of mode 0700, on by default."""
+    echo(glm)
+    kernel = start(CHATGLM_STORE="", XDG_DATA_HOME=str(tmp_path / "data"))
+    kernel.ok("%%chatglm\nhi")
+    quit_(kernel)
+
+    (path,) = (tmp_path / "data").rglob("*.db")
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert b"re: hi" in path.read_bytes()
+
+
+def test_searching_and_forgetting_in_a_kernel(start, glm, place):
+    """Chinese words are found and marked; what is forgotten is gone from the disk."""
+    glm.say("Attention 让模型关注重要的词。<script>alert(1)</script>")
+    first = start()
+    first.ok("%%chatglm -c 物理\n用一句话解释注意力机制")
+    quit_(first)
+
+    second = start()
+    (shown,) = second.ok("%chatglm search 关注").markdown
+    assert "<mark>关注</mark>" in shown
+    assert "<script" not in shown
+    assert "load #1" in shown
+    assert "1 conversation, 2 messages" in second.ok("%chatglm forget").stdout
+    assert "Forgotten" in second.ok("%chatglm forget 物理").stdout
+    held = b"".join(path.read_bytes() for path in place.parent.iterdir())
+    assert "关注".encode() not in held
+    assert "注意力".encode() not in held
+
+
+def test_a_store_that_cannot_be_written_is_told_of_once(start, glm, tmp_path):
+    """The reply goes on; one sentence stays with the first one."""
+    echo(glm)
+    (tmp_path / "file").write_text("no folder")
+    kernel = start(CHATGLM_STORE=str(tmp_path / "file" / "said.db"))
+
+    shown = [kernel.ok(f"%%chatglm -c paper\n{prompt}").markdown[0] for prompt in ("one", "two", "three")]
+    assert [text.startswith(f"re: {prompt}") for text, prompt in zip(shown, ("one", "two", "three"), strict=True)] == [
+        True
+    ] * 3
+    assert sum("not stored" in text for text in shown) == 1
+    assert kernel.run("%chatglm chats").status in {"ok", "error"}
+
+
+def test_stored_answers_are_shown_without_a_server(start, glm):
+    """In another kernel, marked, with the tokens and the model of that day; `--no-cache` asks, and fails here."""
+    glm.say("one two three", thinking="Let me see.")
+    first = start()
+    for cell in ("%%chatglm -u\nhi", "%%chatglm\nand?"):
+        first.ok(cell)
+    tokens = first.value("_.usage.total_tokens")
+    quit_(first)
+    asked = len(glm.requests)
+
+    second = start()
+    second.ok(f"%config ChatGLMMagics.base_url = {glm.refused_url!r}")
+    second.ok("%config ChatGLMMagics.cache = 'replay'")
+    run = second.ok("%%chatglm --out a\nhi")
+    assert len(glm.requests) == asked
+    (output,) = run.outputs
+    assert output["data"]["text/markdown"].endswith(f"*Stored answer of {time.strftime('%-d %b %Y')}.*")
+    assert "Let me see." in output["data"]["text/markdown"]
+    assert output["metadata"]["chatglm_magic"]["replayed"] is True
+    assert len(run.paints) == 1
+    assert second.value("(bool(a.replayed), a.model, a.text)") == "(True, 'glm-4.7', 'one two three')"
+    (_,) = second.ok("for _ in [1]:\n    %chatglm --out b and?").markdown
+    assert second.value("b.usage.total_tokens") == tokens
+    assert second.run("%%chatglm --no-cache\nhi").ename == "ConnectError"
+    assert second.run("%%chatglm\nnew question").ename == "ConnectError"
+
+
+def test_what_is_not_stored_is_asked_and_stored(start, glm):
+    """`--cache` costs one question, the same one again nothing, also beside the conversation."""
+    echo(glm)
+    kernel = start()
+
+    for _ in range(3):
+        run = kernel.ok("%%chatglm --cache --no-history\nhi")
+    assert len(glm.requests) == 1
+    assert "Stored answer" in run.markdown[0]
+    assert "Stored" not in kernel.ok("%%chatglm --no-history\nhi").markdown[0]
+    assert len(glm.requests) == 2
+
+
+def test_many_stored_answers_are_no_burst(start, glm):
+    """Run All sends each cell's answer as one message, and at most about 20 of them a second."""
+    glm.say("# Long\n\n" + "A paragraph that is long enough to be settled.\n\n" * 60)
+    kernel = start()
+    kernel.ok("%config ChatGLMMagics.cache = 'replay'")
+    kernel.ok("%%chatglm --no-history\nhi")
+    runs = [kernel.submit("%%chatglm --no-history\nhi") for _ in range(30)]
+    for run in runs:
+        kernel.finish(run)
+
+    shown = [message for run in runs for message in run.messages if message.type not in {"status", "execute_input"}]
+    assert len(glm.requests) == 1
+    assert len(shown) == 30
+    assert all(later.at - earlier.at > 0.9 for earlier, later in zip(shown, shown[20:], strict=False))
+
+
+def test_an_answer_that_a_retry_gave_is_the_stored_one(start, glm):
+    """`retry` asks although answers are shown again; the newest answer is the one that counts."""
+    glm.say("first")
+    glm.say("second")
+    kernel = start()
+    kernel.ok("%config ChatGLMMagics.cache = 'replay'")
+    kernel.ok("%chatglm hi")
+    kernel.ok("%chatglm retry")
+
+    assert len(glm.requests) == 2
+    assert kernel.ok("%chatglm --new hi").markdown[0].startswith("second")
+    assert len(glm.requests) == 2
