@@ -28,6 +28,15 @@ _CONTEXT_FULL = "model_context_window_exceeded"
 _SENTENCES = {
     "history-trimmed": "Earlier parts of the conversation were left out: they no longer fit.",
     "reasoning-only": "The model only thought, and gave no answer.",
+    "store-full": "This is not stored yet: the disk is full. It is written as soon as there is room.",
+    "store-unwritable": "This is not stored: the store's file cannot be written. "
+    "Make it writable, or set CHATGLM_STORE to another file or to off.",
+    "store-locked": "This is not stored yet: another program has locked the store's file. It is tried again.",
+    "store-damaged": "The store's file was damaged. It was renamed, not deleted, and a new one is begun.",
+    "store-newer": "This is not stored: a newer version of chatglm_magic has written the store's file. "
+    "Update chatglm_magic, or set CHATGLM_STORE to another file.",
+    "store-foreign": "This is not stored: CHATGLM_STORE names another program's database. Set it to another file.",
+    "store-failed": "This is not stored yet: the store's file could not be written. It is tried again.",
 }
 
 

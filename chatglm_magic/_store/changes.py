@@ -45,12 +45,14 @@ class Changes:
 
     Attributes:
         mask: Takes keys out of all that is written.
+        is_behind: Whether messages wait to be put into the index of words.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._db = database
         self._words = has_words(database)
         self.mask = Mask(())
+        self.is_behind = self._words
 
     def put_thread(self, thread: Thread) -> None:
         """Keep a thread, or what has changed of it."""
@@ -130,10 +132,17 @@ class Changes:
                 self._db.execute("DELETE FROM chosen WHERE thread = ? AND parent = ?", (thread, parent))
 
     def remove(self, said_ids: Iterable[str]) -> None:
-        """Remove messages."""
+        """Remove messages, and the threads that hold nothing more."""
         for said_id in said_ids:
+            row = self._db.execute("SELECT thread FROM said WHERE id = ?", (said_id,)).fetchone()
+            if row is None:
+                continue
             self._unindex(said_id)
             self._db.execute("DELETE FROM said WHERE id = ?", (said_id,))
+            self._db.execute(
+                "DELETE FROM thread WHERE number = ? AND NOT EXISTS (SELECT 1 FROM said WHERE thread = thread.number)",
+                (row["thread"],),
+            )
 
     def forget(self, thread_ids: Iterable[str]) -> None:
         """Remove threads with all that was said in them."""
@@ -166,14 +175,15 @@ class Changes:
             self._db.execute("DELETE FROM piece WHERE said = ?", (row["number"],))
             self._index(row["number"])
 
-    def index_some(self) -> bool:
-        """Index messages that are not in the index yet; tell whether there are more."""
+    def index_some(self) -> None:
+        """Put messages into the index that are not in it yet, a handful."""
         if not self._words:
-            return False
+            return
+        self._db.execute("INSERT OR IGNORE INTO fact VALUES ('fold', ?)", (FOLD,))
         rows = self._db.execute("SELECT number FROM said WHERE indexed = 0 AND owner = '' LIMIT ?", (BATCH,)).fetchall()
         for row in rows:
             self._index(row["number"])
-        return len(rows) == BATCH
+        self.is_behind = len(rows) == BATCH
 
     def renew_index(self) -> None:
         """Begin the index anew if other rules made it: only those could take out of it what they have put in."""
@@ -184,6 +194,7 @@ class Changes:
             self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
             self._db.execute("UPDATE said SET indexed = 0")
             self._db.execute("INSERT OR REPLACE INTO fact VALUES ('fold', ?)", (FOLD,))
+            self.is_behind = True
 
     def vacuum(self) -> bool:
         """Write the file anew without what is gone, the log too; outside a transaction. Tell whether it is done."""

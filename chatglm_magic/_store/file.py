@@ -36,18 +36,26 @@ class File:
     Attributes:
         lock: Held while the connection is used.
         generation: Counts how often the file was replaced: what an earlier one held is not in this one.
-        is_behind: Whether messages wait to be put into the index of words.
     """
 
     def __init__(self, where: str) -> None:
         self.where = where
         self.lock = threading.RLock()
         self.generation = 0
-        self.is_behind = False
         self._database: sqlite3.Connection | None = None
         self._changes: Changes | None = None
         self._known: tuple[int, int] | None = None
         self._held = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._changes is not None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages wait to be put into the index of words."""
+        return self._changes is not None and self._changes.is_behind
 
     def write(self, jobs: list[Job], growing: Iterable[Growing]) -> None:
         """Do all of these in one transaction, or none.
@@ -72,7 +80,7 @@ class File:
                 for answer in growing:
                     answer.write(changes)
                 if self.is_behind and not jobs:
-                    self.is_behind = changes.index_some()
+                    changes.index_some()
                 database.execute("COMMIT")
             except BaseException:
                 self._roll_back()
@@ -163,7 +171,7 @@ class File:
         database.execute("BEGIN IMMEDIATE")
         try:
             changes.mend()
-            self.is_behind = changes.index_some()
+            changes.index_some()
             database.execute("COMMIT")
         except BaseException:
             self._roll_back()

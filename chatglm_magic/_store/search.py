@@ -15,11 +15,13 @@ FOLD = f"1 {unicodedata.unidata_version}"
 
 _RUNS = re.compile(
     "[\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-    "\uf900-\ufaff\U00020000-\U0003ffff]+"
+    "\uf900-\ufaff\U00020000-\U0002ffff]+"
 )
 _UNTOLD = re.compile("[\x00\ud800-\udfff]")
 _ASKED = re.compile(r'"([^"]*)"?|(\S+)')
 _WORD = re.compile(r"\w+")
+_UNKNOWN = re.compile("[\U00030000-\U0010ffff]")
+"""What is younger than FTS5's own tables."""
 _PLAIN = re.compile(r"[\w\s]*")
 _AROUND = 60
 """Characters of a snippet before the first hit and, at least, after it."""
@@ -60,7 +62,8 @@ def wanted(asked: str) -> list[Wanted]:
     for quoted, word in _ASKED.findall(plain(asked)):
         text = " ".join((quoted or word.strip('"')).split())
         if text:
-            found.append(Wanted(text, _match(text, may_go_on=not quoted), exact=not _PLAIN.fullmatch(text)))
+            exact = not _PLAIN.fullmatch(text) or bool(_UNKNOWN.search(text))
+            found.append(Wanted(text, _match(text, may_go_on=not quoted), exact))
     return found
 
 
@@ -78,7 +81,7 @@ def snippet(text: str, things: list[Wanted]) -> tuple[str, tuple[tuple[int, int]
 
 def _match(text: str, *, may_go_on: bool) -> str:
     """Give what is wanted as a phrase of FTS5's; whatever it holds is a word in it, for it stands in quotes."""
-    if not _WORD.search(text):
+    if not _WORD.search(text) or _UNKNOWN.search(text):
         return ""
     words = _RUNS.sub(lambda found: _pairs(found[0], at_end=found.end() == len(text)), text).replace('"', " ")
     last = text[-1]

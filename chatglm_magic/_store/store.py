@@ -245,8 +245,11 @@ class Store:
         return self._quietly(lambda reading, database: reading.answer(database, key))
 
     def _exists(self) -> bool:
+        """Tell whether there is a file, once all is in it that is to be."""
+        if self.where == MEMORY or os.path.exists(self.where):  # noqa: PTH110 - no Path is needed for it
+            self._writer.open()
         self.flush(_FLUSH)
-        return self.where == MEMORY or os.path.exists(self.where)  # noqa: PTH110 - no Path is needed for it
+        return self.where == MEMORY or os.path.exists(self.where)  # noqa: PTH110 - as above
 
     def _done(self, timeout: float) -> None:
         if not self._writer.flush(timeout):
@@ -260,7 +263,8 @@ class Store:
             return None
 
     def _read(self, ask: Callable[[Any, sqlite3.Connection], _T], nothing: _T) -> _T:
-        self._writer.flush(_FLUSH)
+        if not self._exists():
+            return nothing
         import sqlite3
 
         from . import reading

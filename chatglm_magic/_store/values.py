@@ -69,7 +69,7 @@ def row_of(said: Said) -> Row:
 
     Of an answer that streams, only the words that stood before its reply: what comes is written by itself.
     """
-    rest: dict[str, Any] = {name: value for name in _REST if (value := getattr(said, name))}
+    rest: dict[str, Any] = {name: value for name in _REST if (value := getattr(said, name)) is not None and value != ""}
     if said.usage is not None:
         rest["usage"] = {**_filled(asdict(said.usage)), "raw": dict(said.usage.raw)}
     if said.parts:

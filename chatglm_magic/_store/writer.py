@@ -138,6 +138,11 @@ class Writer:
             self._changed.wait_for(lambda: self._ended >= target, timeout)
             return self._ended >= target and not self._failures
 
+    def open(self) -> None:
+        """Have the file opened if it is not: what a process left half done that died is put in order then."""
+        if not (self._jobs or (self._file is not None and self._file.is_open)):
+            self.add(Job(lambda _: None))
+
     def close(self, timeout: float) -> bool:
         """Write what waits and end the thread; tell whether it ended in time."""
         with self._changed:

@@ -1,0 +1,331 @@
+"""What is kept of a conversation, as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from contextlib import aclosing
+
+import pytest
+from store_kit import Scripted, ask, look, said, tell
+
+from chatglm_magic._chat import Chat
+from chatglm_magic._choice import Choice
+from chatglm_magic._errors import ProviderError
+from chatglm_magic._events import Finished, Part, Replace, Source, TextDelta, ThinkingDelta, Usage
+from chatglm_magic._history import Place
+from chatglm_magic._keeper import keep, kept_by, leave
+from chatglm_magic._messages import Message
+from chatglm_magic._replay import request_key
+from chatglm_magic._store import open_store, writer
+
+
+def stored(store, chat: Chat) -> list[tuple[str, str]]:
+    return [(one.role, one.text) for one in store.load(chat.id)[1]]
+
+
+def test_a_conversation_with_a_name_is_kept(store):
+    """Question and answer are in the store once the answer is there, with all that came with it."""
+    chat = Chat(Scripted(), name="paper", system="Be terse.", temperature=0.5)
+    part = Part("search", sources=(Source("A page", "https://a.example", "1"),))
+    usage = Usage(3, 4, 7, raw={"cached": 1})
+    ask(chat, "Why?", ThinkingDelta("hm"), TextDelta("Because."), part, usage, Finished("length", model="m-2"))
+
+    thread, (question, answer), chosen = store.load(chat.id)
+
+    assert (thread.name, thread.count, thread.title) == ("paper", 2, "Why?")
+    assert thread.settings == {"provider": "scripted", "system": "Be terse.", "options": {"temperature": 0.5}}
+    assert (question.role, question.text, question.id) == ("user", "Why?", chat.tree.path()[0].id)
+    original = chat.tree.path()[1]
+    for name in ("id", "parent", "text", "thought", "finish_reason", "model", "provider", "usage", "parts", "elapsed"):
+        assert getattr(answer, name) == getattr(original, name), name
+    assert (answer.text, answer.thought, answer.finish_reason, answer.parts) == ("Because.", "hm", "length", (part,))
+    assert answer.usage.raw == {"cached": 1}
+    assert chosen == {"": question.id, question.id: answer.id}
+
+
+def test_a_conversation_without_a_name_is_not_kept(store, path):
+    """What has no name is asked for once, and no file is made for it."""
+    ask(Chat(Scripted()), "Why?")
+
+    assert store.threads() == []
+    assert not path.parent.exists()
+
+
+def test_nothing_is_written_where_the_store_is_off(path, monkeypatch):
+    """Off means off: no file, no folder, no thread."""
+    monkeypatch.setenv("CHATGLM_STORE", "off")
+    chat = Chat(Scripted(), name="paper")
+    ask(chat, "Why?")
+
+    assert open_store() is None
+    assert kept_by(chat) is None
+    assert not path.parent.parent.exists()
+
+
+def test_a_store_in_memory_leaves_nothing(tmp_path, monkeypatch):
+    """What is kept in memory can be read like any other, and is in no file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHATGLM_STORE", ":memory:")
+    chat = Chat(Scripted(), name="paper")
+    ask(chat, "Why is the sky blue?", *tell("Because of the air."))
+
+    store = open_store()
+    assert [thread.name for thread in store.threads()] == ["paper"]
+    assert [hit.role for hit in store.search("air")] == ["assistant"]
+    assert said(Chat.open("paper", provider=Scripted())) == said(chat)
+    store.forget()
+    assert store.threads() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_words_are_kept_while_they_come(store, path):
+    """A second after they came, the words so far are in the file, as those of an answer that has not ended."""
+
+    async def half_way():
+        chat = Chat(
+            Scripted(TextDelta("One "), ThinkingDelta("hm"), TextDelta("two"), lambda: asyncio.sleep(30)), name="x"
+        )
+        async with aclosing(chat.stream("Count.")) as events:
+            for _ in range(3):
+                await anext(events)
+            waiting = asyncio.ensure_future(anext(events))
+            deadline = time.monotonic() + 10
+            while not (found := store.threads()) or store.load(found[0].id)[1][1].text != "One two":
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+            answer = store.load(chat.id)[1][1]
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        return answer, chat
+
+    answer, chat = asyncio.run(half_way())
+
+    assert (answer.text, answer.thought, answer.finish_reason) == ("One two", "hm", None)
+    after = store.load(chat.id)[1][1]
+    assert (after.text, after.finish_reason) == ("One two", "interrupted")
+    assert look(path, "SELECT count(*) FROM piece") == [(0,)]
+
+
+def test_many_words_are_not_waited_with(store, path, monkeypatch):
+    """500 characters are handed over at once, not at the next stroke of the clock."""
+    seen = []
+
+    async def wait():
+        deadline = time.monotonic() + 10
+        while sum(len(text) for (text,) in seen) < 600:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+            seen[:] = look(path, "SELECT text FROM piece ORDER BY number")
+
+    monkeypatch.setattr(writer, "PERIOD", 3600.0)
+    ask(Chat(Scripted(), name="x"), "Go.", TextDelta("a"), lambda: asyncio.sleep(0.2), TextDelta("b" * 600), wait)
+
+    assert "".join(text for (text,) in seen) == "a" + "b" * 600
+
+
+def test_a_correction_takes_the_place_of_what_was_written(store, path):
+    """Words that the wire took back are not found in the store, neither while it streams nor after."""
+    during = []
+
+    async def wait():
+        deadline = time.monotonic() + 10
+        wanted = ["wrong and long", "right"][len(during)]
+        while [answer.text for answer in store.load(store.threads()[0].id)[1][1:]] != [wanted]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        during.append(wanted)
+
+    chat = Chat(Scripted(), name="x")
+    ask(chat, "Go.", TextDelta("wrong and long"), wait, Replace("right"), wait, TextDelta(" on"), Finished("stop"))
+
+    assert stored(store, chat)[1] == ("assistant", "right on")
+    assert store.search("wrong") == []
+
+
+def test_a_continued_answer_is_one(store):
+    """What continues an answer is appended to it, in the file as on the screen."""
+    chat = Chat(Scripted(), name="x")
+    ask(chat, "Go.", *tell("The first half"))
+    ask(chat, "Go on.", *tell(" and the second."), place=Place(goes_on=True))
+
+    assert stored(store, chat) == [("user", "Go."), ("assistant", "The first half and the second.")]
+    assert [hit.role for hit in store.search('"half and the second"')] == ["assistant"]
+
+
+def test_what_is_taken_back_is_gone(store):
+    """An undone exchange, and a removed message, are in no file."""
+    chat = Chat(Scripted(), name="x")
+    ask(chat, "One?", *tell("Uno."))
+    ask(chat, "Two?", *tell("Due."))
+
+    chat.undo()
+
+    assert stored(store, chat) == [("user", "One?"), ("assistant", "Uno.")]
+    assert store.search("Due") == []
+
+
+def test_what_began_anew_stays_as_another_thread(store):
+    """`reset` loses nothing: the old conversation is listed beside the new one, under the same name."""
+    chat = Chat(Scripted(), name="x")
+    ask(chat, "One?")
+    old = chat.id
+    chat.reset()
+
+    assert [thread.id for thread in store.threads()] == [old]
+    ask(chat, "Two?")
+    assert [(thread.name, thread.title) for thread in store.threads()] == [("x", "Two?"), ("x", "One?")]
+    assert [thread.number for thread in store.threads()] == [2, 1]
+    assert store.find("x").title == "Two?"
+    assert store.find("#1").title == "One?"
+
+
+def test_an_answer_that_ends_after_a_new_beginning_stays_with_its_question(store):
+    """A reply that streams while its conversation is reset is kept where it was asked."""
+    chat = Chat(Scripted(), name="x")
+
+    async def reset():
+        await asyncio.sleep(0)
+        chat.reset()
+
+    old = chat.id
+    ask(chat, "One?", TextDelta("U"), reset, TextDelta("no"), Finished("stop"))
+
+    assert [(one.role, one.text, one.finish_reason) for one in store.load(old)[1]] == [
+        ("user", "One?", None),
+        ("assistant", "Uno", "stop"),
+    ]
+
+
+def test_versions_and_the_chosen_way_are_kept(store):
+    """Answers given anew stand beside each other, and the path takes the one that was chosen."""
+    chat = Chat(Scripted(), name="x")
+    ask(chat, "One?", *tell("Uno."))
+    question = chat.tree.path()[0]
+    ask(chat, "One?", *tell("Un."), place=Place(instead_of=question.id))
+    chat.choose(chat.tree.answers(question)[0])
+
+    again = Chat.open("x", provider=Scripted())
+
+    assert said(again) == [("user", "One?"), ("assistant", "Uno.")]
+    assert [one.text for one in again.tree.answers(again.tree.path()[0])] == ["Uno.", "Un."]
+
+
+def test_a_cell_that_asks_again_is_known_after_a_restart(store):
+    """The thread in which a cell has asked is found by the cell, the newest first."""
+    for name in ("a", "b"):
+        ask(Chat(Scripted(), name=name), "One?", place=Place(cell="id 1 1"))
+
+    assert store.cell("id 1 1").name == "b"
+    assert store.cell("id 1 1", "a").name == "a"
+    assert store.cell("id 2 1") is None
+    assert store.cell("") is None
+
+
+def test_a_question_asked_aside_is_in_no_thread(store):
+    """A one-off is neither listed nor found by its words, but its answer is, by its request."""
+    chat = Chat(Scripted(), name="x")
+    ask(chat, "Aside?", *tell("Only here."), remember=False)
+    key = request_key(chat.provider, chat.provider.requests[0])
+
+    assert store.threads() == []
+    assert store.search("only") == []
+    assert store.answer(key).text == "Only here."
+    assert store.answer("") is None
+    store.forget()
+    assert store.answer(key) is None
+
+
+def test_only_an_answer_that_ended_well_is_given_again(store):
+    """An answer that failed or was stopped answers no other question; of several the newest does."""
+    chat = Chat(Scripted(), name="x")
+    with pytest.raises(ProviderError):
+        ask(chat, "One?", TextDelta("half"), Finished("error"), ProviderError("broke"), remember=False)
+    key = request_key(chat.provider, chat.provider.requests[0])
+
+    assert store.answer(key) is None
+    ask(chat, "One?", *tell("first"), remember=False)
+    ask(chat, "One?", *tell("second"), remember=False)
+    assert store.answer(key).text == "second"
+
+
+def test_a_failure_is_kept_in_a_sentence(store):
+    """What failed is told beside what had come."""
+    chat = Chat(Scripted(), name="x")
+    with pytest.raises(ProviderError):
+        ask(chat, "One?", TextDelta("half"), Finished("error"), ProviderError("The wire broke."))
+
+    answer = store.load(chat.id)[1][1]
+    assert (answer.text, answer.finish_reason, answer.error) == ("half", "error", "The wire broke.")
+
+
+def test_a_conversation_is_kept_from_when_that_is_wished(store):
+    """What was said before `keep` is kept too; after `leave` nothing more is."""
+    chat = Chat(Scripted())
+    chat.messages = [Message("user", "Before?"), Message("assistant", "Yes.")]
+    chat.name = "late"
+    keep(chat)
+
+    assert stored(store, chat) == [("user", "Before?"), ("assistant", "Yes.")]
+    leave(chat)
+    ask(chat, "After?")
+    assert len(stored(store, chat)) == 2
+    keep(chat)
+    keep(chat)
+    assert len(stored(store, chat)) == 4
+    assert store.find("late").count == 4
+
+
+def test_a_name_may_be_changed(store):
+    """A thread goes by its new name at once."""
+    chat = Chat(Scripted(), name="old")
+    ask(chat, "One?")
+    chat.name = "new"
+    chat.changed()
+
+    assert (store.find("old"), store.find("new").id) == (None, chat.id)
+    store.rename(chat.id, "newer")
+    assert store.find("newer").id == chat.id
+    store.delete(chat.id)
+    assert store.threads() == []
+
+
+def test_what_another_kernel_deleted_stays_deleted(store):
+    """What is said later in a conversation that was deleted is kept, and only that."""
+    chat = Chat(Scripted(), name="x")
+    ask(chat, "One?")
+    store.delete(chat.id)
+    chat.changed()
+
+    assert store.threads() == []
+    ask(chat, "Two?")
+    assert stored(store, chat) == [("user", "Two?"), ("assistant", "Hi.")]
+
+
+def test_a_store_is_opened_by_the_first_thing_that_is_kept(tmp_path):
+    """Importing us, and making a conversation, imports no database and makes no file."""
+    code = (
+        "import sys, os; from chatglm_magic import Chat, FunctionProvider\n"
+        "async def parrot(model, messages, proxy=None): yield 'x'\n"
+        "Chat(FunctionProvider(parrot), name='x'); print('sqlite3' in sys.modules, os.path.exists('here'))"
+    )
+    env = {**os.environ, "CHATGLM_STORE": "here/x.db"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_choice_for_one_question_is_no_setting(store):
+    """Who was asked once is told with the answer, and does not become who is asked."""
+    chat = Chat(Scripted(), name="x")
+    other = Scripted(*tell("I."))
+    other.name = "other"
+    asyncio.run(chat.send("Who?", choice=Choice(other, "m-9")))
+
+    thread, (_, answer), _ = store.load(chat.id)
+    assert (thread.settings["provider"], answer.provider, answer.model) == ("scripted", "other", "m-9")
