@@ -32,10 +32,10 @@ def test_a_message_is_copied_as_it_was_written(panels):
 
 
 def test_code_is_copied_as_it_was_written(panels):
-    """Copy code gives the code of that block, with its empty lines and without its colours."""
+    """The button of a block gives the code of that block, with its empty lines and without its colours."""
     with panels.opens(**CLIPBOARD) as panel:
         panel.snap(question("q", "hello"), answer("a", CODE))
-        panel.button("Copy code").first.click()
+        panel.button("Code to clipboard").first.click()
         panel.page.get_by_text("Copied.").first.wait_for()
 
         assert panel.page.evaluate(READ) == "x = 1 < 2\n\n\ny = '<b>'"
@@ -46,11 +46,11 @@ def test_copying_has_a_second_way_and_a_word_where_there_is_none(panels):
     with panels.opens() as panel:
         panel.snap(question("q", "hello"), answer("a", CODE))
         panel.page.evaluate(FORBIDDEN)
-        panel.button("Copy code").first.click()
+        panel.button("Code to clipboard").first.click()
         panel.page.get_by_text("Copied.").first.wait_for()
         assert panel.page.evaluate("() => window.__copied") == [["copy", "x = 1 < 2\n\n\ny = '<b>'"]]
         panel.page.evaluate("() => { window.__never = true }")
-        panel.button("Copy code").first.click()
+        panel.button("Code to clipboard").first.click()
 
         assert panel.page.get_by_text("select the text and press Ctrl+C").first.is_visible()
 
@@ -59,8 +59,8 @@ def test_code_is_put_into_new_cells_in_order(panels):
     """Code goes into a new cell, each below the one before; a whole answer's cell is its Python."""
     with panels.opens() as panel:
         panel.snap(question("q", "hello"), answer("a", CODE))
-        code = panel.page.get_by_role("group", name="Code, bash")
-        panel.button("Insert into cell", code).click()
+        code = panel.page.get_by_role("figure", name="Code, bash")
+        panel.button("Code to new cell", code).click()
         panel.button("Insert into cell", panel.group("GLM answer 1").locator("> .cg-bar")).click()
 
         cells = panel.page.evaluate("() => window.__cells")

@@ -112,10 +112,10 @@ def test_arrow_up_in_an_empty_box_edits_the_last_question(panels):
         panel.snap(*TALK)
         panel.message.fill("x")
         panel.message.press("ArrowUp")
-        assert panel.page.get_by_role("textbox", name="Edit question").count() == 0
+        assert panel.page.get_by_role("textbox", name="Question").count() == 0
         panel.message.fill("")
         panel.message.press("ArrowUp")
-        editor = panel.page.get_by_role("textbox", name="Edit question")
+        editor = panel.page.get_by_role("textbox", name="Question")
         assert editor.input_value() == "second"
         editor.press("Escape")
         assert editor.count() == 0

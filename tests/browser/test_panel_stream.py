@@ -188,7 +188,7 @@ def test_thoughts_show_while_they_come_and_fold_when_the_answer_begins(panels):
     with panels.opens() as panel:
         panel.snap(question("q", "hello"), answer("a", thinking={"blocks": [], "tail": "", "seconds": 0}, **STREAMING))
         panel.grow("a", "<p>Let me see.</p>", keep=0, part="thinking")
-        details = panel.page.locator("details")
+        details = panel.page.locator(".cg-think")
         assert details.get_attribute("open") is not None
         assert "Thinking" in details.locator("summary").inner_text()
         panel.grow("a", keep=0, tail="<p>Yes</p>")

@@ -133,13 +133,13 @@ class Surroundings {
     return typeof shared?.insertCell === "function" && Array.isArray(shared.cells) ? shared : null;
   }
 
-  /** Put code into a new cell below the panel's (or the active) cell. @returns {boolean} whether it could */
-  insert(source) {
+  /** Put a new cell below the panel's (or the active) cell. @returns {boolean} whether it could */
+  insert(source, type) {
     const shared = this.notebook;
     if (!shared) return false;
     try {
       const at = this.place(shared);
-      shared.insertCell(at, { cell_type: "code", source });
+      shared.insertCell(at, { cell_type: type, source });
       this.last = shared.cells[at]?.id ?? "";
       return true;
     } catch (error) {
@@ -367,17 +367,17 @@ class Text {
 function dress(node) {
   for (const box of node.querySelectorAll(".cg-code")) {
     const language = box.dataset.language || "";
-    box.setAttribute("role", "group");
+    box.setAttribute("role", "figure"); // a group is a message, and nothing else
     box.setAttribute("aria-label", language ? `Code, ${language}` : "Code");
     box.querySelector("pre")?.setAttribute("tabindex", "0");
     box.prepend(h("div", { class: "cg-code-head" },
       h("span", { class: "cg-language", text: language || "code" }),
-      codeButton("copy-code", "copy", "Copy code", "Copy"),
-      codeButton("insert-code", "insert", "Insert into cell", "Insert")));
+      iconButton("copy", "Code to clipboard", undefined, { "data-do": "copy-code" }),
+      iconButton("insert", "Code to new cell", undefined, { "data-do": "insert-code" })));
   }
   for (const box of node.querySelectorAll(".cg-table")) {
     box.setAttribute("tabindex", "0");
-    box.setAttribute("role", "group");
+    box.setAttribute("role", "figure");
     box.setAttribute("aria-label", "Table");
   }
 }
@@ -387,12 +387,6 @@ function wordsOf(node) {
   const copy = /** @type {HTMLElement} */ (node.cloneNode(true));
   for (const head of copy.querySelectorAll(".cg-code-head")) head.remove();
   return copy.textContent.trim();
-}
-
-/** The button's label says more than the words on it; they are part of it, for those who speak to the page. */
-function codeButton(what, sign, label, words) {
-  return h("button", { type: "button", class: "cg-button", "data-do": what, "aria-label": label, title: label },
-    icon(sign), h("span", { text: words }));
 }
 
 /** Says new sentences of a growing answer to those who listen, never a word twice. */
@@ -446,12 +440,32 @@ function spoken(node) {
 
 // ── One message ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Something that can be folded away; no `details`, which would be a group among the messages. */
+class Fold {
+  /** @param {HTMLElement} place @param {boolean} open @param {() => void} chosen a person has opened or closed it */
+  constructor(place, open, chosen) {
+    this.title = h("span", {});
+    this.button = h("button", { type: "button", class: "cg-fold",
+      onclick: () => { chosen(); this.open = !this.open; } }, icon("right"), this.title);
+    this.place = place;
+    this.node = h("div", { class: "cg-think" }, this.button, place);
+    this.open = open;
+  }
+
+  get open() { return !this.place.hidden; }
+
+  set open(open) {
+    this.place.hidden = !open;
+    this.button.setAttribute("aria-expanded", String(open));
+  }
+}
+
 /** A question or an answer on the page. */
 class Message {
   /** @param {Panel} panel @param {Said} said */
   constructor(panel, said) {
     this.panel = panel;
-    this.details = null;
+    this.folded = null;
     this.chosen = false; // whether a person opened or closed the thoughts
     this.node = h("div", { class: `cg-message cg-${said.role}`, role: "group", tabindex: "-1", "data-id": said.id });
     this.body = h("div", { class: "cg-text" });
@@ -479,10 +493,10 @@ class Message {
     if (this.said.state !== "streaming") return true; // a late one, of a reply that was stopped
     const { part, keep, blocks = [], tail = "", code = "" } = packet;
     if (part === "thinking") {
-      if (!this.details) this.drawThinking({ blocks: [], tail: "", seconds: 0 });
+      if (!this.folded) this.drawThinking({ blocks: [], tail: "", seconds: 0 });
       return this.thought.step(keep, blocks, tail, code);
     }
-    if (this.details && !this.chosen && this.text.empty) this.details.open = false;
+    if (this.folded && !this.chosen && this.text.empty) this.folded.open = false;
     const fits = this.text.step(keep, blocks, tail, code);
     this.tick();
     return fits;
@@ -494,17 +508,16 @@ class Message {
   /** @param {?Words} thinking */
   drawThinking(thinking) {
     if (!thinking) {
-      this.details?.remove();
-      this.details = null;
+      this.folded?.node.remove();
+      this.folded = null;
       return;
     }
-    if (!this.details) {
+    if (!this.folded) {
       const place = h("div", { class: "cg-text" });
       this.thought = new Text(place);
-      this.title = h("span", {});
-      this.details = h("details", { class: "cg-think", open: this.thinks },
-        h("summary", { onclick: () => { this.chosen = true; } }, icon("right"), this.title), place);
-      this.body.before(this.details);
+      this.folded = new Fold(place, this.thinks, () => { this.chosen = true; });
+      this.title = this.folded.title;
+      this.body.before(this.folded.node);
     }
     this.since = performance.now() - 1000 * (thinking.seconds || 0);
     this.took = this.thinks ? 0 : thinking.seconds || this.took || 0;
@@ -514,14 +527,14 @@ class Message {
 
   /** The answer has ended: fold the thoughts. */
   settleThinking() {
-    if (!this.details) return;
-    if (!this.thinks && !this.chosen) this.details.open = false;
+    if (!this.folded) return;
+    if (!this.thinks && !this.chosen) this.folded.open = false;
     this.tick();
   }
 
   /** Tell how long it thinks, or has thought. */
   tick() {
-    if (!this.details) return;
+    if (!this.folded) return;
     const time = (performance.now() - this.since) / 1000;
     if (!this.thinks && !this.took && this.since) this.took = time;
     const words = this.thinks ? `Thinking… ${Math.floor(time)} s` : this.took ? `Thought for ${seconds(this.took)}` : "Thoughts";
@@ -545,7 +558,7 @@ class Message {
   }
 
   drawBar() {
-    const { role, state, version, versions, meta, can } = this.said;
+    const { state, version, versions, meta } = this.said;
     const focused = this.bar.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     this.bar.replaceChildren();
     if (state === "streaming") return;
@@ -558,10 +571,8 @@ class Message {
       this.bar.append(h("span", { class: "cg-versions" }, back, h("span", { text: `${version}/${versions}` }), on));
     }
     this.bar.append(button("copy", "copy", "Copy"));
-    if (can.includes("edit")) this.bar.append(button("edit", "edit", "Edit"));
-    if (can.includes("regenerate")) this.bar.append(button("regenerate", "again", "Regenerate"));
-    if (role === "assistant" && this.body.querySelector("pre")) this.bar.append(button("insert", "insert", "Insert into cell"));
-    if (can.includes("delete")) this.bar.append(button("delete", "remove", "Delete"));
+    this.bar.append(button("edit", "edit", "Edit"), button("regenerate", "again", "Regenerate"),
+      button("insert", "insert", "Insert into cell"), button("delete", "remove", "Delete"));
     if (meta) this.bar.append(h("span", { class: "cg-meta", text: meta }));
     if (focused) (this.bar.querySelector(`[aria-label="${focused}"]:not(:disabled)`) ?? this.node).focus({ preventScroll: true });
   }
@@ -576,7 +587,7 @@ class Message {
   /** Change the question in its place; sent, it becomes another version. */
   edit() {
     if (this.editor) return;
-    const area = h("textarea", { class: "cg-edit", "aria-label": "Edit question", rows: "1" });
+    const area = h("textarea", { class: "cg-edit", "aria-label": "Question", rows: "1" });
     area.value = this.said.source ?? this.text.plain();
     const close = (focus) => {
       this.editor?.remove();
@@ -599,8 +610,8 @@ class Message {
       if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); close(true); }
     });
     this.editor = h("div", { class: "cg-editor" }, area, h("div", { class: "cg-editor-bar" },
-      h("button", { type: "button", class: "cg-button cg-worded", onclick: () => close(true), text: "Cancel" }),
-      h("button", { type: "button", class: "cg-button cg-worded cg-primary", onclick: send, text: "Ask again" })));
+      h("button", { type: "button", class: "cg-button cg-worded", onclick: () => close(true), text: "Discard" }),
+      h("button", { type: "button", class: "cg-button cg-worded cg-primary", onclick: send, text: "Save and ask" })));
     this.body.hidden = true;
     this.bar.hidden = true;
     this.body.before(this.editor);
@@ -779,6 +790,20 @@ class Log {
     const at = all.findIndex((node) => node.contains(document.activeElement));
     const next = all[at < 0 ? (step < 0 ? all.length - 1 : all.length) : at + step];
     if (next) { next.focus({ preventScroll: true }); next.scrollIntoView({ block: "nearest" }); } else if (step > 0) this.toEnd();
+  }
+
+  /** Give the question that a message is, or answers. @param {Message} one @returns {Message} */
+  question(one) {
+    if (one.said.role === "user") return one;
+    const node = one.node.previousElementSibling;
+    return this.messages.get(node?.dataset.id ?? "") ?? one;
+  }
+
+  /** Give the answer that a message is, or is answered by. @param {Message} one @returns {Message} */
+  answer(one) {
+    if (one.said.role === "assistant") return one;
+    const node = one.node.nextElementSibling;
+    return this.messages.get(node?.dataset.id ?? "") ?? one;
   }
 
   clicked(event) {
@@ -1158,8 +1183,10 @@ class Panel {
       take: (name) => wire.send("model", { name }),
       extra: (text) => (text ? { label: `Use “${text}”`, take: () => wire.send("model", { name: text }) } : null),
     });
-    this.settings = iconButton("settings", "Settings", () => wire.send("settings", { open: this.settings.getAttribute("aria-expanded") !== "true" }),
-      { "aria-expanded": "false" });
+    this.settings = iconButton("settings", "Settings", () => {
+      this.opening = this.settings.getAttribute("aria-expanded") !== "true";
+      wire.send("settings", { open: this.opening });
+    }, { "aria-expanded": "false" });
     this.exporter = new Menu("export", "Export", EXPORTS, (form) => wire.send("export", { form }));
     const head = h("div", { class: "cg-head", role: "toolbar", "aria-label": "Chat" }, this.chats.node,
       iconButton("new", "New conversation", () => { wire.send("new", { name: "" }); this.composer.area.focus(); }),
@@ -1224,7 +1251,16 @@ class Panel {
     const title = head.title || "New conversation";
     this.chats.set(title, (head.chats ?? []).map(chatItem));
     this.models.set(head.model || "Model", (head.models ?? []).map(modelItem).map((one) => ({ ...one, current: one.current ?? one.name === head.model })));
-    if (head.settings !== undefined) this.settings.setAttribute("aria-expanded", String(Boolean(head.settings)));
+    if (head.settings === undefined) return;
+    this.settings.setAttribute("aria-expanded", String(Boolean(head.settings)));
+    if (head.settings && this.opening) setTimeout(() => this.goToSettings(), 100); // they are widgets of their own, below
+    this.opening = false;
+  }
+
+  goToSettings() {
+    const box = this.el.closest(".chatglm-panel")?.querySelector(".chatglm-settings");
+    box?.scrollIntoView({ block: "nearest" });
+    box?.querySelector("textarea, input, select")?.focus({ preventScroll: true });
   }
 
   on_foot({ foot }) {
@@ -1315,13 +1351,13 @@ class Panel {
     if (what === "copy") { await this.copy(button, this.source(one)); return; }
     if (what === "copy-code") { await this.copy(button, codeOf(code)); return; }
     if (what === "insert-code") { await this.insert(button, codeOf(code)); return; }
-    if (what === "insert") { await this.insert(button, one.cell()); return; }
+    if (what === "insert") { await this.insertMessage(button, one); return; }
     if (this.lost) { this.passing(LOST); return; }
     if (what === "previous" || what === "next") { this.wire.send("version", { id, step: what === "next" ? 1 : -1 }); return; }
     if (this.busy) { this.passing(this.waitWords); return; }
-    if (what === "edit") one.edit();
+    if (what === "edit") this.log.question(one).edit();
     else if (what === "delete") this.wire.send("delete", { id });
-    else { this.wire.send(what, { id }); this.begin(); }
+    else { this.wire.send(what, { id: what === "regenerate" ? this.log.answer(one).said.id : id }); this.begin(); }
   }
 
   /** Give a message as it was written; as it reads, where the kernel does not answer. */
@@ -1336,13 +1372,20 @@ class Panel {
     this.tell(button, done, done ? "Copied." : "This page may not use the clipboard: select the text and press Ctrl+C.");
   }
 
-  async insert(button, source) {
-    if (this.around.insert(source)) {
+  /** Put a question into a cell that asks it; of an answer its code; where it has none, its words. */
+  async insertMessage(button, one) {
+    const source = one.said.role === "assistant" ? one.cell() : `%%chatglm\n${await this.source(one)}`;
+    if (source) await this.insert(button, source);
+    else await this.insert(button, await this.source(one), "markdown");
+  }
+
+  async insert(button, source, type = "code") {
+    if (this.around.insert(source, type)) {
       this.tell(button, true, "Put into a new cell below.");
       return;
     }
     const done = await copyText(source);
-    this.tell(button, done, `This front end gives no way to add a cell${done ? ": the code is copied, paste it into a new cell." : "."}`);
+    this.tell(button, done, `This front end gives no way to add a cell${done ? ": it is copied, paste it into a new cell." : "."}`);
   }
 
   /** Tell by a tick on the button, and in words. */
