@@ -76,7 +76,7 @@ class Asking:
         self.since = time.monotonic()
         self.done = False
         self.error: Exception | None = None
-        self.took: Callable[[], object] = lambda: None
+        self.took: Callable[[], object] = _nothing
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, desk: Desk, ended: Callable[[Asking], object]) -> None:
@@ -110,6 +110,7 @@ class Asking:
                 _log.error("a question of the panel failed", exc_info=failure)
         self.reply.end("interrupted" if failure is None else "error")
         ended(self)
+        self.took = _nothing  # whoever keeps the request must not keep the panel
         self.done = True
 
     async def _run(self, desk: Desk) -> None:
@@ -162,6 +163,10 @@ class Asking:
     def remember_typed(self, sent: str) -> None:
         """Remember what was typed, for whoever edits the question."""
         _register(self.chat).typed[sent] = self.text
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class _Sink:

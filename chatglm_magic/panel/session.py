@@ -266,6 +266,7 @@ class Session:
             if name in grown or not words.is_whole():
                 for step in words.steps():
                     self.wire.put("grow", **step)
+            self._path_due = self._path_due or not words.said.streams
 
     def _tell_head(self) -> None:
         head = self._make_head()
@@ -314,6 +315,8 @@ class Session:
         if any(one.stopping for one in asked):
             return "stopping", ""
         words = self._coming
+        if asked and not asked[0].entered:
+            return "waiting", status
         if words is None:
             return ("waiting", status) if asked else ("ready", "")
         if words.answer:

@@ -19,8 +19,9 @@ class Transcript(anywidget.AnyWidget):
         height: A CSS length.
     """
 
-    _esm = _STATIC / "transcript.js"
-    _css = _STATIC / "transcript.css"
+    # As texts: what anywidget reads from a path itself holds on to every widget ever made.
+    _esm = (_STATIC / "transcript.js").read_text(encoding="utf-8")
+    _css = (_STATIC / "transcript.css").read_text(encoding="utf-8")
 
     def __init__(self, height: str) -> None:
         super().__init__(layout={"height": height, "width": "100%"})
