@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -26,13 +27,16 @@ class Keeper:
 
     Args:
         store: Where it is kept.
+        conversation: The conversation.
 
     Attributes:
         store: As given.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, conversation: Conversation) -> None:
         self.store = store
+        self._conversation = weakref.ref(conversation)
+        store.listen(self.begin_again)
         self._guard = threading.Lock()
         self._thread_id = ""
         self._created = 0.0
@@ -84,6 +88,12 @@ class Keeper:
         """Keep what is different."""
         with self._guard:
             self._keep(conversation)
+
+    def begin_again(self) -> None:
+        """Keep all of it once more, in a file that took the place of another one."""
+        conversation = self._conversation()
+        if conversation is not None and self._known:
+            self.changed(conversation)
 
     def knows(self, conversation: Conversation, thread: Thread) -> None:
         """Take note that a conversation is kept already, as it is."""
@@ -171,7 +181,7 @@ def keep(conversation: Conversation, where: str = "") -> Keeper | None:
     store = open_store(found)
     if store is None:
         return None
-    keeper = Keeper(store)
+    keeper = Keeper(store, conversation)
     conversation.watch(keeper)
     if len(conversation.tree):
         keeper.changed(conversation)
@@ -209,9 +219,15 @@ def bring_back(conversation: Conversation, store: Store, thread_id: str) -> None
     conversation.tree = Tree(said, chosen)
     conversation.unanswered = _unanswered(conversation.tree)
     conversation.changed()
-    keeper = Keeper(store)
+    keeper = Keeper(store, conversation)
     keeper.knows(conversation, thread)
     conversation.watch(keeper)
+
+
+def stored_answer(key: str) -> Said | None:
+    """Give the stored answer to the request of that key; None where there is none, or no store."""
+    store = open_store()
+    return None if store is None else store.answer(key)
 
 
 def find(name: str, where: str = "") -> tuple[Store, Thread]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -53,6 +54,11 @@ class Changes:
         self._words = has_words(database)
         self.mask = Mask(())
         self.is_behind = self._words
+
+    def name_file(self) -> str:
+        """Give the name that a file has from its beginning, and no other one that takes its place."""
+        self._db.execute("INSERT OR IGNORE INTO fact VALUES ('name', ?)", (uuid.uuid4().hex,))
+        return str(self._db.execute("SELECT value FROM fact WHERE name = 'name'").fetchone()["value"])
 
     def put_thread(self, thread: Thread) -> None:
         """Keep a thread, or what has changed of it."""

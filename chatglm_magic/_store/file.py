@@ -45,6 +45,7 @@ class File:
         self._database: sqlite3.Connection | None = None
         self._changes: Changes | None = None
         self._known: tuple[int, int] | None = None
+        self._name = ""
         self._held = False
 
     @property
@@ -163,13 +164,14 @@ class File:
         if self._database is not None and self._changes is not None:
             return self._database, self._changes
         self._database = database = schema.connect(self.where)
-        known = _identity(self.where)
-        self.generation += self._known is not None and known != self._known
-        self._known = known
+        self._known = _identity(self.where)
         self._changes = changes = Changes(database)
         changes.mask = known_mask()
         database.execute("BEGIN IMMEDIATE")
         try:
+            name = changes.name_file()
+            self.generation += self._name not in {"", name}
+            self._name = name
             changes.mend()
             changes.index_some()
             database.execute("COMMIT")

@@ -81,10 +81,11 @@ STEPS = (
 `said` without a thread was asked aside. A message's words are its `text` and then its pieces; those are put into
 `text` when it ends. `owner` names the process that writes it, until then. `words` holds no text of its own, only
 which words stand where (see `search.fold`), for every message that is `indexed`, by number; the `fact` named
-`fold` says by which rules.
+`fold` says by which rules. The one named `name` tells the file from others.
 """
 
 BUSY_MS = 1000
+"""How long a statement that writes waits for other processes, in milliseconds."""
 _VFS = ""
 """The name of SQLite's way to the file system; empty for the usual one."""
 
@@ -96,12 +97,11 @@ _NETWORK = frozenset(
 """File systems that several machines may share, where they would not see each other's memory."""
 
 
-def connect(where: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
+def connect(where: str) -> sqlite3.Connection:
     """Open a store for writing; make it, or bring it up to date, where that is needed.
 
     Args:
         where: A path, or `:memory:`.
-        busy_ms: How long a statement waits for other processes, in milliseconds.
 
     Raises:
         sqlite3.Error: It cannot be opened.
@@ -110,7 +110,7 @@ def connect(where: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     """
     if where != MEMORY:
         _prepare(Path(where))
-    database = _open(where, busy_ms)
+    database = _open(where)
     try:
         check(database, where)
         if where != MEMORY:
@@ -118,7 +118,7 @@ def connect(where: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
                 _journal(database)
             elif not _logs_ahead(database):
                 database.close()
-                database = _open(where, busy_ms)
+                database = _open(where)
                 _journal(database)
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA foreign_keys = ON")
@@ -236,12 +236,12 @@ def _restrict(path: Path, mode: int) -> None:
             path.chmod(mode)
 
 
-def _open(where: str, busy_ms: int) -> sqlite3.Connection:
+def _open(where: str) -> sqlite3.Connection:
     if where == MEMORY:
         return _adapted(sqlite3.connect(where, isolation_level=None, check_same_thread=False))
     uri = f"{Path(where).as_uri()}?mode=rw{_vfs()}"
     return _adapted(
-        sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_ms / 1000, check_same_thread=False)
+        sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False)
     )
 
 

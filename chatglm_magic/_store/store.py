@@ -54,6 +54,13 @@ class Store:
         """How often the file was replaced by an empty one since it was opened; what was kept before is not in it."""
         return self._writer.generation
 
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have a method called, in the store's own thread, when the file was replaced; see `generation`.
+
+        It is forgotten with its object.
+        """
+        self._writer.listen(listener)
+
     # Writing
 
     def put_thread(self, thread: Thread, *, new: bool = True) -> None:

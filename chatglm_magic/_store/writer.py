@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 if TYPE_CHECKING:
     from .._reply import Reply
@@ -63,6 +64,7 @@ class Writer:
         self.where = where
         self.trouble: Trouble | None = None
         self.damage = ""
+        self._listeners: list[WeakMethod[Callable[[], None]]] = []
         self._start()
 
     def _start(self) -> None:
@@ -78,6 +80,7 @@ class Writer:
         self._hurry = self._now = self._closing = False
         self._begun = self._ended = self._failures = 0
         self._tried_at = 0.0
+        self._generation = 0
         self._told: set[str] = set()
         self._untold: list[str] = []
 
@@ -97,6 +100,12 @@ class Writer:
     def generation(self) -> int:
         """How often the file was replaced since it was first opened."""
         return 0 if self._file is None else self._file.generation
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have a method called, in the writer's thread, when the file was replaced; for as long as its object lives."""
+        with self._changed:
+            self._listeners = [known for known in self._listeners if known() is not None]
+            self._listeners.append(WeakMethod(listener))
 
     def add(self, job: Job) -> None:
         """Have something done."""
@@ -263,7 +272,19 @@ class Writer:
         with self._changed:
             self._told.clear()
             self._untold = [name for name in self._untold if name == "damaged"]
+        if self._generation != self.file.generation:
+            self._generation = self.file.generation
+            self._tell_listeners()
         return True
+
+    def _tell_listeners(self) -> None:
+        with self._changed:
+            listeners = [listener for known in self._listeners if (listener := known()) is not None]
+        for listener in listeners:
+            try:
+                listener()
+            except Exception:  # noqa: BLE001 - a conversation that changes in this moment is kept with its next change
+                _log.debug("a conversation was not kept anew", exc_info=True)
 
     def _fail(self, error: Exception, replies: dict[str, Reply]) -> None:
         trouble = self.file.trouble(error)
