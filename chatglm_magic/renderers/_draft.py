@@ -11,6 +11,8 @@ from .._markdown.blocks import close_open, settled, split_fence
 from .._markdown.links import literal
 from .._markdown.safe import safe
 
+_SOON, _LATE = 0.7, 1.3
+"""From which part of its length a tail is cut where that moves nothing that was shown, and from which in any case."""
 _NEWEST = 160
 """Characters of the newest thought that are shown while the model thinks."""
 
@@ -23,11 +25,13 @@ class Frame:
         finished: Blocks of Markdown that will not change any more, since the last frame.
         tail: The Markdown below them, which the next frame repaints.
         anew: Whether all earlier blocks are void.
+        moves: Whether some of the tail was shown before, as the end of the last of these blocks.
     """
 
     finished: list[str]
     tail: str
     anew: bool
+    moves: bool = False
 
 
 class Draft:
@@ -48,6 +52,7 @@ class Draft:
         self.thinking_since: float | None = None
         self._text: list[str] = []  # all of it, as it came
         self._tail: list[str] = []  # what of it stands in no finished block yet
+        self._shown = 0  # characters of the tail that were shown
         self._above = ""  # safe Markdown above the tail, in no finished block yet either
         self._thoughts: list[str] = []
         self._thought_until = 0.0
@@ -89,18 +94,40 @@ class Draft:
                 assert_never(event)
 
     def frame(self, limit: float, now: float) -> Frame:
-        """Give what to paint; a tail longer than `limit` characters is cut where it can be."""
+        """Give what to paint; a tail of about `limit` characters is cut where it can be."""
         finished = []
         tail = "".join(self._tail)
-        if len(self._above) + len(tail) > limit:
-            cut = settled(tail) or settled(tail, items=True)
-            halves = (tail[:cut], tail[cut:]) if cut or self._above else split_fence(tail)
-            if halves is not None:
-                finished.append(_join(self._above, safe(halves[0])))
-                self._above, tail = "", halves[1]
+        halves, moves = self._cut(tail, (len(self._above) + len(tail)) / limit)
+        if halves is not None:
+            finished.append(_join(self._above, safe(halves[0])))
+            self._above, tail = "", halves[1]
         self._tail = [tail]
+        self._shown = len(tail.rstrip("\n"))
         anew, self._anew = self._anew, False
-        return Frame(finished, _join(self._above, safe(close_open(tail, growing=True)), self._live(now)), anew)
+        growing = _join(self._above, safe(close_open(tail, growing=True)), self._live(now))
+        return Frame(finished, growing, anew, moves)
+
+    def _cut(self, tail: str, length: float) -> tuple[tuple[str, str] | None, bool]:
+        """Cut a tail, the later the better: best is where a paragraph has just begun, then an item of a list.
+
+        Args:
+            tail: The tail.
+            length: How long it is with what is above it, in parts of how long it may be.
+
+        Returns:
+            Its two parts, or None where it is not cut; whether some of the second was shown before.
+        """
+        if length < _SOON:
+            return None, False
+        cut = settled(tail)
+        if length > 1 and cut < self._shown:
+            item = settled(tail, items=True)
+            cut = item if cut == 0 or item >= self._shown else cut
+        if cut and cut >= self._shown:
+            return (tail[:cut], tail[cut:]), False
+        if length <= _LATE:
+            return None, False
+        return ((tail[:cut], tail[cut:]) if cut or self._above else split_fence(tail)), True
 
     def _live(self, now: float) -> str:
         """Tell what goes on that is no text."""
@@ -139,6 +166,7 @@ class Draft:
         if markdown:
             self._above = _join(self._above, safe(close_open("".join(self._tail))), markdown)
             self._tail.clear()
+            self._shown = 0
             self.size += len(markdown)
 
     def _replace(self, text: str, thinking: str, now: float) -> None:

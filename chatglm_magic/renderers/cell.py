@@ -2,7 +2,8 @@
 
 What is sent grows linearly with the reply: a block of Markdown that is final is not sent again before
 the end, and the longer the tail, the rarer it is repainted. JupyterLab folds a cell's outputs beyond
-50, so blocks grow with the reply. At the end all blocks give way to one output, the one that is saved.
+50, so each block is a little longer than the one before, and when they are used up they become one, at
+twice the length each time. At the end all give way to one output, the one that is saved.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _BLOCK = 300
 """Characters that a tail may have at the beginning, before what is final of it becomes a block."""
 _BLOCKS = 46
 """How many blocks a reply may have in a cell of its own: JupyterLab's 50 outputs, less what we add ourselves."""
+_GROWTH = 1.05
+"""How much longer each block is than the one before: 46 of them hold some 40,000 characters."""
 _BLOCKS_AMONG_OTHERS = 4
 """How many it may have in a cell with outputs of the user's: there they stay behind, empty, at the end."""
 _CLEARED = 8
@@ -37,6 +40,8 @@ _CALM = 0.1
 """Seconds that a reader waits at most for a tail of usual length."""
 _CALM_RATE = 15_000
 """Bytes a second that repainting such a tail may take."""
+_LONG, _LONG_CALM = 3_000, 0.09
+"""Characters of a page, and seconds that its reader waits at least: each paint lays the page out anew."""
 _RATE = 28_000
 """Bytes a second that anything may take: the longer what was sent, the longer the rest behind it."""
 _LONGEST = 1.0
@@ -83,6 +88,8 @@ class CellRenderer:
         self._slots = _Slots(publisher)
         self._draft = Draft(show_thinking=show_thinking)
         self._coalescer = Coalescer(self._paint, self._period, clock)
+        self._settled: list[str] = []  # what stands in blocks
+        self._joined = 0  # characters that stand in one block, since all blocks were used up
         self._label = ""
         self._note = "waiting"
         self._opened = clock()
@@ -144,17 +151,29 @@ class CellRenderer:
         messages = self._slots.sent
         if frame.anew:
             self._clear_blocks()
-        self._slots.show_below([_markdown(text) for text in (*frame.finished, frame.tail)])
+            self._settled.clear()
+            self._joined = 0
+        self._settled += frame.finished
+        if frame.finished and self._exclusive and self._slots.used >= _BLOCKS:
+            frame = self._join(frame)
+        self._slots.show_below([_markdown(text) for text in (*frame.finished, frame.tail)], moves=frame.moves)
         self._coalescer.period = max(self._rest(frame), _GAP * (self._slots.sent - messages))
 
+    def _join(self, frame: Frame) -> Frame:
+        """Let one block take the place of all."""
+        self._settled = ["\n\n".join(self._settled)]
+        self._joined = len(self._settled[0])
+        self._publisher.clear_output(wait=True)
+        self._slots = _Slots(self._publisher, sent=self._slots.sent + 1)
+        return Frame(list(self._settled), frame.tail, anew=False)
+
     def _limit(self) -> float:
-        """Give the characters that a tail may have: few at first, in proportion later, so that blocks suffice."""
+        """Give the characters that a tail may have: few at first, more the more blocks there are."""
         size, blocks = self._draft.size, self._slots.used
         if not self._exclusive:
             return max(4 * _BLOCK, size / 2) if blocks < _BLOCKS_AMONG_OTHERS else math.inf
-        if blocks >= _BLOCKS:
-            return math.inf
-        return max(_BLOCK, size / (12 if blocks < 36 else 7))  # noqa: PLR2004 - 36 blocks of a twelfth are 32,000 characters
+        share = (_GROWTH - 1) / (_GROWTH**_BLOCKS - 1)  # of the first of as many blocks as may come, that grow so
+        return max(_BLOCK, self._joined * share) * _GROWTH**blocks
 
     def _rest(self, frame: Frame) -> float:
         """Give the seconds to the next paint."""
@@ -163,6 +182,7 @@ class CellRenderer:
         tail = _size(frame.tail)
         return max(
             self._period,
+            _LONG_CALM if self._draft.size > _LONG else 0.0,
             min(_CALM, tail / _CALM_RATE),
             min(_LONGEST, (tail + sum(map(_size, frame.finished))) / _RATE),
             len(frame.tail) * _RENDER,
@@ -219,15 +239,16 @@ class _Slots:
         self._publisher.publish(data, metadata=metadata or {}, transient=transient, update=update)
         self.sent += 1
 
-    def show_below(self, blocks: list[dict[str, Any]]) -> None:
+    def show_below(self, blocks: list[dict[str, Any]], *, moves: bool) -> None:
         """Fill the current display and those below it, one each; the last one is the current one then.
 
-        One that is there already comes last. Front ends paint between two messages: were it first, what is
-        seen would grow shorter for a moment, and a page that is scrolled to its end would jump.
+        Where some of what the current one shows moves to those below, it comes last. Front ends paint between
+        two messages: were it first, what is seen would grow shorter for a moment, and a page that is scrolled
+        to its end would jump.
         """
         first = self._at
         places = list(range(first, first + len(blocks)))
-        if first < len(self._shown):
+        if moves and first < len(self._shown):
             places.append(places.pop(0))
         for self._at in places:
             self.show(blocks[self._at - first], _STREAMING if self._at < first + len(blocks) - 1 else None)

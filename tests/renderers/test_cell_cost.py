@@ -69,16 +69,68 @@ def test_no_reply_has_too_many_outputs_or_messages(text, exclusive):
 
 @pytest.mark.parametrize(("exclusive", "most"), [(True, 12), (False, 5)])
 def test_the_longest_replies_stay_below_fifty_outputs(exclusive, most, monkeypatch):
-    """When the blocks are used up the tail grows instead, and is painted more rarely."""
+    """When the blocks are used up they become one, a few times; where nothing may be cleared the tail grows instead."""
     monkeypatch.setattr("chatglm_magic.renderers.cell._BLOCKS", 12)
     text = chinese(100_000)
     played = play(exclusive=exclusive)
+    longest = 0
     for at in range(0, len(text), 400):
         played.wait(0.1)
         played.say(TextDelta(text[at : at + 400]))
+        longest = max(longest, len(played.front.outputs[-1]["data"].get("text/markdown", "")))
 
     assert played.front.peak == most
-    assert played.front.bytes < 28_000 * played.front.now + 2 * len(text.encode())
+    assert played.front.bytes < 28_000 * played.front.now + 5 * len(text.encode())
+    assert played.front.cleared < 8
+    assert longest < 12_000 or not exclusive
+
+
+def test_blocks_that_become_one_lose_nothing(monkeypatch):
+    """When all blocks have become one, it reads as they did."""
+    monkeypatch.setattr("chatglm_magic.renderers.cell._BLOCKS", 6)
+    text = "".join(f"Paragraph {n} says its number.\n\n" for n in range(200))
+    played = play()
+    for at in range(0, len(text), 20):
+        played.wait(0.1)
+        played.say(TextDelta(text[at : at + 20]))
+    played.wait(1)
+
+    assert played.front.cleared > 0
+    assert re.sub(r"\s+", "", played.front.markdown) == re.sub(r"\s+", "", text)
+
+
+def test_what_came_at_once_leaves_the_rest_cheap():
+    """Behind a book that came at once, what is repainted is as short as at the beginning of a reply."""
+    played = play()
+    played.say(TextDelta(chinese(200_000)))
+    played.wait(2)
+    sent, bytes_before = len(played.front.log), played.front.bytes
+    text = chinese(4000)
+    for at in range(0, len(text), 4):
+        played.wait(0.005)
+        played.say(TextDelta(text[at : at + 4]))
+
+    assert played.front.bytes - bytes_before < 180_000
+    assert len(played.front.log) - sent < 80
+
+
+def test_a_block_is_settled_where_nothing_moves(monkeypatch):
+    """Where paragraphs are short, words stay in the output in which they were shown first."""
+    played = play()
+    publish, homes = played.front.publish, {}
+
+    def watched(data, metadata=None, *, transient=None, update=False):
+        publish(data, metadata, transient=transient, update=update)
+        for word in re.findall(r"word\d+ ", data.get("text/markdown", "")):
+            homes.setdefault(word, set()).add(transient["display_id"])
+
+    monkeypatch.setattr(played.front, "publish", watched)
+    for number in range(1000):
+        played.wait(0.02)
+        played.say(TextDelta(f"word{number} " + "end.\n\n" * (number % 10 == 0)))
+
+    assert len(played.front.outputs) > 10
+    assert {len(places) for places in homes.values()} == {1}
 
 
 def test_a_burst_costs_what_it_weighs():
