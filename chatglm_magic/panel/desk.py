@@ -284,9 +284,10 @@ def check_name(name: str) -> None:
 
 
 def label_of(choice: Choice) -> str:
-    """Give the model of a choice, as the picker names it."""
+    """Give the model of a choice, as the picker names it and `use` takes it."""
     provider = choice.provider
-    model = choice.model or getattr(provider, "model", "")
+    usual = getattr(provider, "model", "")
+    model = choice.model or (usual if usual in known_models(provider.name) else "")
     return f"{provider.name}:{model}" if model else provider.name
 
 

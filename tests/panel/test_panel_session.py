@@ -375,23 +375,27 @@ def test_repaints_leave_no_memory_behind():
         assert grown < 50_000
 
 
-def test_a_closed_panel_watches_no_more():
-    """Neither the conversation nor the desk holds on to it, and a reply on its way goes on without it."""
-    chat = chat_with(slowly("One ", "two ", "three", delay=0.1))
+def close_in_mid_stream(chat: Chat) -> weakref.ref:
+    """Ask in a panel, close it while the answer grows, wait for the answer's end; give the panel's state."""
     page = Page(ChatPanel(chat))
     page.ask("send", text="hi")
     page.wait(lambda: page.shown and page.last["role"] == "assistant")
-    session = weakref.ref(page.panel._session)
     page.panel.close()
     count = len(page.got)
     page.wait(lambda: chat.messages and chat.messages[-1].content == "One two three")
-
     assert all(message["k"] != "grow" for _, message in page.got[count + 1 :])
-    del page
-    for _ in range(50):
+    return weakref.ref(page.panel._session)
+
+
+def test_a_closed_panel_watches_no_more():
+    """Neither the conversation nor the desk holds on to it, and a reply on its way goes on without it."""
+    chat = chat_with(slowly("One ", "two ", "three", delay=0.1))
+    session = close_in_mid_stream(chat)
+    for _ in range(100):
         gc.collect()
         if session() is None:
             break
         threading.Event().wait(0.05)
+
     assert session() is None
     assert chat.watchers == ()
