@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self
 
-from ._choice import Choice, choose
+from ._choice import Choice, choose, choose_or_recall
 from ._config import Defaults
 from ._conversation import Conversation
 from ._errors import ChatGLMError, ConfigError
 from ._events import Event
 from ._history import Place, last_exchanges
-from ._keeper import Absent, bring_back, find, keep, settings_of
+from ._keeper import Absent, bring_back, find, keep, settings_of, stored_answer
 from ._messages import Message, Request, check_options
 from ._replay import Recall, replay, request_key
 from ._reply import Reply
@@ -41,6 +41,8 @@ class Chat(Conversation):
         proxy: An http or https proxy.
         history_tokens: How much of the conversation is sent at most; None for the provider's wish.
         name: The conversation's name. One that has a name is kept in the store; see `open`.
+        cache: `replay` to give the stored answer to the same question, at once and without a key, where there
+            is one (`Reply.replayed`); others are asked, and stored.
         configured: Defaults in place of the environment's.
         options: Parameters of the model: temperature, top_p, max_tokens, seed, stop …
 
@@ -69,24 +71,31 @@ class Chat(Conversation):
         proxy: str = "",
         history_tokens: int | None = None,
         name: str = "",
+        cache: str = "",
         configured: Defaults | None = None,
         **options: object,
     ) -> None:
         self.options = dict(check_options(options))
+        if cache not in {"", "off", "replay"}:
+            msg = f"cache takes 'replay' or 'off', not {cache!r}."
+            raise ConfigError(msg)
+        self.cache = cache == "replay"
         if isinstance(provider, str):
-            choice = choose(provider, model, base_url=base_url, api_key=api_key, proxy=proxy, configured=configured)
+            find_out = choose_or_recall if self.cache else choose
+            choice = find_out(provider, model, base_url=base_url, api_key=api_key, proxy=proxy, configured=configured)
         else:
             choice = Choice(provider, model)
         self.provider = choice.provider
         self.model = choice.model
         self.why = choice.why
+        self._rather = choice.rather
         self.system = system
         self.think = think
         self.timeout = timeout
         self.history_tokens = history_tokens
         super().__init__(name)
         self._turns = Turns()
-        if name:
+        if name or self.cache:
             keep(self)
 
     @classmethod
@@ -159,7 +168,9 @@ class Chat(Conversation):
         if not prompt.strip():
             msg = "There is nothing to ask: the prompt is empty."
             raise ConfigError(msg)
-        asked = choice or Choice(self.provider, self.model)
+        asked = choice or Choice(self.provider, self.model, rather=self._rather)
+        if recall is None and self.cache:
+            recall = stored_answer
         parameters = check_options(options)
         reply = reply if reply is not None else Reply()
         reply.model = reply.model or asked.model or getattr(asked.provider, "model", "")

@@ -106,7 +106,13 @@ def choose(
 
 
 def choose_or_recall(
-    provider: str = "auto", model: str = "", *, base_url: str = "", configured: Defaults | None = None
+    provider: str = "auto",
+    model: str = "",
+    *,
+    base_url: str = "",
+    api_key: str | None = None,
+    proxy: str = "",
+    configured: Defaults | None = None,
 ) -> Choice:
     """Find out who answers, where a stored answer will do: no key is needed to tell who may have given it.
 
@@ -114,6 +120,8 @@ def choose_or_recall(
         provider: As in `choose`, like all.
         model: As there.
         base_url: As there.
+        api_key: As there.
+        proxy: As there.
         configured: As there.
 
     Raises:
@@ -124,7 +132,7 @@ def choose_or_recall(
     known = (configured or Defaults()).over(Defaults.from_environment())
     missing: ConfigError
     try:
-        choice = choose(provider, model, base_url=base_url, configured=configured)
+        choice = choose(provider, model, base_url=base_url, api_key=api_key, proxy=proxy, configured=configured)
     except MissingKeyError as error:
         missing = error
     except ConfigError as error:

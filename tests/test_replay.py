@@ -18,6 +18,7 @@ from chatglm_magic._messages import Message, Request
 from chatglm_magic._replay import replay, request_key
 from chatglm_magic._reply import Reply
 from chatglm_magic._said import Said
+from chatglm_magic._store import close_stores
 from chatglm_magic.providers import Settings, make_provider
 
 QUESTION = (Message("user", "hi"),)
@@ -224,3 +225,23 @@ def test_who_can_be_asked_is_chosen_as_ever():
     assert choose_or_recall().provider.name == "local"
     assert [choice.provider.name for choice in choose_or_recall().rather] == ["zai", "bigmodel"]
     assert isinstance(choose_or_recall(), Choice)
+
+
+def test_a_chat_of_ones_own_gives_stored_answers_again(tmp_path, monkeypatch, glm):
+    """`cache="replay"`: asked once, then neither a key nor a server is needed, in another conversation."""
+    monkeypatch.setenv("CHATGLM_STORE", str(tmp_path / "said.db"))
+    glm.say("one two")
+    with_key = Chat("zai", model="glm-4.7", base_url=glm.url, cache="replay", name="mine")
+    first = asyncio.run(with_key.send("hi"))
+
+    again = [asyncio.run(Chat(model=spec, cache="replay").send("hi")) for spec in ("glm-4.7", "zai:glm-4.7")]
+    with pytest.raises(MissingKeyError, match="no stored answer"):
+        asyncio.run(Chat(model="glm-4.7", cache="replay").send("something else"))
+    close_stores()
+
+    assert [(reply.text, reply.provider, reply.usage) for reply in again] == [("one two", "zai", first.usage)] * 2
+    assert all(reply.replayed is not None for reply in again)
+    assert first.replayed is None
+    assert len(glm.requests) == 1
+    with pytest.raises(ConfigError, match="cache takes"):
+        Chat("local", cache="repaly")

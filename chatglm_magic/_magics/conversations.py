@@ -107,11 +107,15 @@ def conversation_for(magics: ChatGLMMagics, asked: Ask, choice: Choice, tell: Ca
         tell: Told in a sentence that a conversation came back out of the store.
     """
     arguments = asked.arguments
-    chat = conversation(magics, arguments.conversation, tell)
+    told: list[str] = []
+    chat = conversation(magics, arguments.conversation, told.append)
     if chat.name == USUAL and arguments.history and not magics.memory.begun:
         magics.memory.begun = True
         if not arguments.new:
-            _go_on_in_cell(magics, chat, asked.place, tell)
+            _go_on_in_cell(magics, chat, asked.place, told.append)
+    if arguments.history and not arguments.new and chat.before(asked.place):
+        for sentence in told:  # where nothing of it is sent along, as by a cell that begins it anew, none need know
+            tell(sentence)
     if isinstance(chat.provider, _Nobody):
         chat.provider, chat.model = choice.provider, choice.model
     if arguments.new:
@@ -133,9 +137,7 @@ def _go_on_in_cell(magics: ChatGLMMagics, chat: Chat, place: Place | None, tell:
     if thread is None:
         return
     with suppress(StoreError):  # it was forgotten in this moment
-        sentence = _bring_back(magics, chat, thread)
-        if chat.before(place):
-            tell(sentence)
+        tell(_bring_back(magics, chat, thread))
 
 
 def configured(magics: ChatGLMMagics) -> Defaults:
