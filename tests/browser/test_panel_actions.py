@@ -68,14 +68,47 @@ def test_code_is_put_into_new_cells_in_order(panels):
         assert panel.page.get_by_text("Put into a new cell below.").first.is_visible()
 
 
+def test_the_groups_of_the_log_are_messages_with_five_buttons_each(panels):
+    """Nothing else in the log is a group, and no other button in one shares a word with the five."""
+    five = ["Copy", "Edit", "Regenerate", "Insert into cell", "Delete"]
+    with panels.opens() as panel:
+        thought = {"blocks": ["<p>Let me see.</p>"], "tail": "", "seconds": 1}
+        panel.snap(question("q", "hello"), answer("a", CODE, thinking=thought))
+        groups = panel.page.get_by_role("log").get_by_role("group")
+
+        assert groups.count() == 2
+        for group in groups.all():
+            assert [group.get_by_role("button", name=name).count() for name in five] == [1] * 5
+        panel.button("Regenerate", groups.first).click()
+        assert panel.wait_sent("regenerate")["id"] == "a"
+
+
+def test_a_question_becomes_a_cell_that_asks_it_and_words_a_cell_of_words(panels):
+    """What has no code is put into a Markdown cell, as it was written; `Edit` of an answer edits its question."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"), answer("a", "Plain words."))
+        panel.button("Insert into cell", panel.group("You, question 1")).click()
+        panel.button("Insert into cell", panel.group("GLM answer 1")).click()
+        panel.tell("text", text="Plain *words*.", language="markdown", **{"for": panel.wait_sent("source")["req"]})
+        panel.page.wait_for_function("() => window.__cells.length === 4")
+        cells = panel.page.evaluate("() => window.__cells")
+        panel.button("Edit", panel.group("GLM answer 1")).click()
+
+        assert [(cell["cell_type"], cell["source"]) for cell in cells[2:]] == [
+            ("code", "%%chatglm\nhello"),
+            ("markdown", "Plain *words*."),
+        ]
+        assert panel.page.get_by_role("textbox", name="Question").input_value() == "hello"
+
+
 def test_a_front_end_without_cells_gets_the_code_copied(panels):
     """Where a widget cannot add a cell, the code is copied, and the panel says so."""
     with panels.opens(lab=False, **CLIPBOARD) as panel:
         panel.snap(question("q", "hello"), answer("a", CODE))
-        panel.button("Insert into cell").first.click()
-        panel.page.get_by_text("the code is copied, paste it into a new cell").first.wait_for()
+        panel.button("Insert into cell", panel.group("GLM answer 1")).click()
+        panel.page.get_by_text("it is copied, paste it into a new cell").first.wait_for()
 
-        assert panel.page.evaluate(READ) == "x = 1 < 2\n\n\ny = '<b>'"
+        assert panel.page.evaluate(READ) == "x = 1 < 2\n\n\ny = '<b>'\n\nz = 3"
 
 
 def test_a_model_is_found_and_chosen_by_keys(panels):

@@ -188,16 +188,17 @@ def test_thoughts_show_while_they_come_and_fold_when_the_answer_begins(panels):
     with panels.opens() as panel:
         panel.snap(question("q", "hello"), answer("a", thinking={"blocks": [], "tail": "", "seconds": 0}, **STREAMING))
         panel.grow("a", "<p>Let me see.</p>", keep=0, part="thinking")
-        details = panel.page.locator(".cg-think")
-        assert details.get_attribute("open") is not None
-        assert "Thinking" in details.locator("summary").inner_text()
+        fold = panel.page.locator(".cg-fold")
+        assert fold.get_attribute("aria-expanded") == "true"
+        assert "Thinking" in fold.inner_text()
         panel.grow("a", keep=0, tail="<p>Yes</p>")
-        assert details.get_attribute("open") is None
+        assert fold.get_attribute("aria-expanded") == "false"
+        assert not panel.page.get_by_text("Let me see.").is_visible()
         thought = {"blocks": ["<p>Let me see.</p>"], "tail": "", "seconds": 12.4}
         panel.tell("set", m=answer("a", "Yes.", thinking=thought))
 
-        assert details.locator("summary").inner_text() == "Thought for 12 s"
-        details.locator("summary").click()
+        assert fold.inner_text() == "Thought for 12 s"
+        fold.click()
         assert panel.page.get_by_text("Let me see.").is_visible()
 
 
@@ -206,9 +207,9 @@ def test_thoughts_that_somebody_opened_stay_open(panels):
     with panels.opens() as panel:
         panel.snap(question("q", "hello"), answer("a", thinking={"blocks": [], "tail": "", "seconds": 0}, **STREAMING))
         panel.grow("a", "<p>Let me see.</p>", keep=0, part="thinking")
-        summary = panel.page.locator("summary")
-        summary.click()
-        summary.click()
+        fold = panel.page.locator(".cg-fold")
+        fold.click()
+        fold.click()
         panel.grow("a", keep=0, tail="<p>Yes</p>")
 
         assert panel.page.get_by_text("Let me see.").is_visible()

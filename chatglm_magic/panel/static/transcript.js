@@ -949,6 +949,7 @@ class Composer {
     this.button.title = stops ? "Stop (Esc)" : "Send (Enter)";
     this.button.setAttribute("aria-disabled", String(lost || (!stops && !this.area.value.trim()) || foot.state === "stopping"));
     this.area.disabled = lost;
+    this.area.placeholder = lost ? "The kernel is gone: run the cell again to go on" : "Ask GLM…";
   }
 }
 
