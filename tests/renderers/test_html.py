@@ -132,7 +132,7 @@ def test_code_has_colours_and_says_its_language():
     written = render(f"1. do\n   ```python title=x\n   {code.replace(chr(10), chr(10) + '   ')}\n   ```")
 
     assert '<div class="cg-code" data-language="python"><pre><code>' in written
-    assert '<span class="cg-k">def</span>' in written
+    assert '<span class="cg-k">def</span> <span class="cg-nf">f</span>(a):' in written
     assert Page(written).codes == [code]
     assert render("```nolang\na<b\n```") == (
         '<div class="cg-code" data-language="nolang"><pre><code>a&lt;b</code></pre></div>'
@@ -150,6 +150,14 @@ def test_colours_change_no_code(language, code):
     if "```" in code:
         return
     assert Page(render(f"```{language}\n{code}\n```")).codes == [code]
+
+
+def test_code_that_no_lexer_copes_with_is_shown_plainly():
+    """Colours are given up where they would hold the kernel for minutes; no language can be asked to do that."""
+    for code in ("a\n" * 20_000 + "a", "a " * 20_000, "'a'\n" * 40_000 + "a"):
+        plain = f'<div class="cg-code" data-language="java"><pre><code>{code}</code></pre></div>'
+        is_plain = render(f"```java\n{code}\n```") == plain
+        assert is_plain
 
 
 @pytest.mark.parametrize(
