@@ -224,12 +224,14 @@ class Visitor:
                 return k && k.status === 'idle'; }""",
                 timeout=60_000,
             )
-            if dark:
-                page.evaluate(
-                    """() => (window.jupyterapp || window.jupyterlab).commands
-                    .execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"""
-                )
-                page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+            # The server keeps the theme for the next visit, so each one sets its own.
+            page.evaluate(
+                """dark => document.body.dataset.jpThemeLight !== String(!dark)
+                  && (window.jupyterapp || window.jupyterlab).commands
+                  .execute('apputils:change-theme', {theme: dark ? 'JupyterLab Dark' : 'JupyterLab Light'})""",
+                dark,
+            )
+            page.wait_for_selector(f"body[data-jp-theme-light='{str(not dark).lower()}']", state="attached")
             yield notebook
         finally:
             context.close()
