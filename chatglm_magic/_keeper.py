@@ -112,8 +112,6 @@ class Keeper:
         if not (now or known):
             return  # an empty conversation is not kept
         self.store.put_thread(self._thread(conversation), new=bool(now.keys() - known.keys()))
-        if gone := known.keys() - now.keys():
-            self.store.remove(gone)
         for said in tree:
             place = now[said.id]
             if said.id not in known:
@@ -125,6 +123,8 @@ class Keeper:
         different |= dict.fromkeys(self._chosen.keys() - chosen.keys(), "")
         if different:
             self.store.choose(thread_id, different)
+        if gone := known.keys() - now.keys():  # at last: a thread that holds nothing for a moment would go with them
+            self.store.remove(gone)
         self._known, self._chosen = now, chosen
 
     def _thread(self, conversation: Conversation) -> Thread:

@@ -112,14 +112,10 @@ def connect(where: str) -> sqlite3.Connection:
         _prepare(Path(where))
     database = _open(where)
     try:
-        check(database, where)
-        if where != MEMORY:
-            if shared(Path(where)):
-                _journal(database)
-            elif not _logs_ahead(database):
-                database.close()
-                database = _open(where)
-                _journal(database)
+        if not _logs_ahead(database, where):
+            database.close()
+            database = _open(where)
+            _journal(database, where)
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")
@@ -255,11 +251,21 @@ def _adapted(database: sqlite3.Connection) -> sqlite3.Connection:
     return database
 
 
-def _logs_ahead(database: sqlite3.Connection) -> bool:
-    """Switch to a write-ahead log: readers and the writer never wait for each other. Tell whether that works here."""
+def _logs_ahead(database: sqlite3.Connection, where: str) -> bool:
+    """Switch to a write-ahead log: readers and the writer never wait for each other. Tell whether that works here.
+
+    Raises:
+        sqlite3.Error: Nothing works here.
+        Refusal: As `check`.
+    """
+    if where == MEMORY:
+        return True
     try:
+        check(database, where)
+        if shared(Path(where)):
+            return False
         mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        check(database, where)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in _NO_SHARED_MEMORY:
             raise
@@ -267,12 +273,18 @@ def _logs_ahead(database: sqlite3.Connection) -> bool:
     return str(mode) == "wal"
 
 
-def _journal(database: sqlite3.Connection) -> None:
-    """Switch to a rollback journal, which needs no memory that processes share."""
+def _journal(database: sqlite3.Connection, where: str) -> None:
+    """Switch to a rollback journal, which needs no memory that processes share.
+
+    Raises:
+        sqlite3.Error: Nothing works here.
+        Refusal: As `check`.
+    """
     database.execute("PRAGMA locking_mode = EXCLUSIVE")  # a write-ahead log can be read without shared memory so
+    check(database, where)
     database.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
     database.execute("PRAGMA locking_mode = NORMAL")
-    database.execute("SELECT count(*) FROM sqlite_master").fetchone()  # gives the lock back
+    check(database, where)  # gives the lock back
 
 
 def _step(database: sqlite3.Connection, script: str) -> None:
