@@ -1,7 +1,8 @@
 """The Stop button of a cell that awaits a reply: there while it may be of use, and gone without a trace.
 
 It costs an import of ipywidgets and a few messages, so it appears only when a reply has run for a second.
-A place for it is kept above the reply from the beginning: put in later, it would stand in the reply's middle.
+A place for it is kept above the reply from the beginning, as high as it will be: put in later, it would stand in
+the reply's middle, and what is being read would move down when it comes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["StopButton", "can_show_button"]
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
+_ROOM = {"text/html": '<div style="height: 25px"></div>', "text/plain": ""}
+"""As high as ipywidgets' buttons are with their margins (32 pixels), less what JupyterLab puts around HTML."""
 
 
 class StopButton:
@@ -45,7 +48,7 @@ class StopButton:
 
     def keep_place(self) -> None:
         """Keep a place for the button where the cell's next output would stand."""
-        self._publish({}, update=False)
+        self._publish(_ROOM, update=False)
 
     def offer(self, stop: Callable[[], None]) -> None:
         """Show the button, from any thread. `stop` is called in whatever thread the kernel handles widgets."""
