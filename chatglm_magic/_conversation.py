@@ -204,6 +204,7 @@ class Conversation:
         """Take note of an answer's end. One without a word never displaces one that has some."""
         answer = exchange.answer
         words = bool(answer.reply and answer.reply.text)
+        replayed = answer.reply is not None and answer.reply.replayed is not None
         if not words and exchange.instead is answer:  # nothing came to go on with it
             answer.reply = None
         answer.settle()
@@ -213,9 +214,20 @@ class Conversation:
         if exchange.in_tree:
             if words:
                 self.unanswered = None
+                if replayed:
+                    self._let_go_of_twin(exchange)
             else:
                 self._step_back(exchange)
         _tell(exchange.watchers, "ended", self, answer, error)
+
+    def _let_go_of_twin(self, exchange: Exchange) -> None:
+        """Let an answer that was given again be the one that stood there, if that said the same."""
+        answer, twin = exchange.answer, exchange.instead
+        if twin is None or twin is answer or twin.parent != answer.parent or self.tree.answers(twin):
+            return
+        if (twin.text, twin.thought, twin.finish_reason) == (answer.text, answer.thought, answer.finish_reason):
+            answer.key, answer.created = twin.key, twin.created
+            self.tree.cut(twin)
 
     def _step_back(self, exchange: Exchange) -> None:
         answer, instead = exchange.answer, exchange.instead

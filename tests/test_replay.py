@@ -154,6 +154,23 @@ def test_an_answer_that_goes_on_is_no_answer_to_its_request_any_more():
     assert [(said.text, bool(said.key)) for said in chat.tree] == [("hi", False), ("one one ", False)]
 
 
+def test_a_cell_that_is_given_its_own_answer_again_has_one_version_of_it():
+    """What stood there and says the same makes way, and its key and its day live on; another answer is a version."""
+    provider, shelf = Counting(), Shelf()
+    chat, place = Chat(provider), Place(cell="id a 1")
+    asyncio.run(chat.send("hi", place=place))
+    asyncio.run(chat.send("and?", place=Place(cell="id b 1")))
+    shelf.keep(chat)
+    before = [(said.text, said.key, said.created) for said in chat.tree.path()]
+
+    for _ in range(3):
+        asyncio.run(chat.send("hi", place=place, recall=shelf.answers.get))
+    assert [(said.text, said.key, said.created) for said in chat.tree.path()] == before
+    assert len(chat.tree) == 4
+    asyncio.run(chat.send("hi", place=place))
+    assert len(chat.tree) == 5
+
+
 def test_a_stored_answer_can_be_stopped_like_any():
     """Closing the generator in the middle is an interrupted reply."""
     events = replay(Said(role="assistant", thought="a", text="b", finish_reason="stop"))

@@ -75,6 +75,8 @@ class TalkCommands:
             say(f"Nothing has been said in conversation {chat.name} yet.")
         else:
             _transcript(messages).show()
+            if chat.tree.path()[-1].finish_reason == "interrupted":
+                say("The last answer was cut off; %chatglm continue goes on with it.")
         return Value()
 
     def do_undo(self, arguments: Arguments) -> None:

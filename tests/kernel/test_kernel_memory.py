@@ -62,6 +62,7 @@ def test_a_killed_kernel_takes_nothing_with_it(start, glm):
     second = start()
     shown = second.ok("%chatglm -c paper history")
     assert "Conversation paper goes on: 2 messages" in shown.stdout
+    assert "continue goes on with it" in shown.stdout
     assert "tell me a story" in shown.markdown[0]
     assert "word99 " in shown.markdown[0]
     assert [text.strip() for text in second.ok("%chatglm -c paper continue").markdown] == ["and so it ended."]
