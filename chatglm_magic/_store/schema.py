@@ -86,6 +86,7 @@ which words stand where (see `search.fold`), for every message that is `indexed`
 
 BUSY_MS = 1000
 """How long a statement that writes waits for other processes, in milliseconds."""
+_FTS5 = "no such module: fts5"
 _VFS = ""
 """The name of SQLite's way to the file system; empty for the usual one."""
 
@@ -292,5 +293,5 @@ def _step(database: sqlite3.Connection, script: str) -> None:
         try:
             database.execute(statement)
         except sqlite3.OperationalError as error:
-            if "no such module: fts5" not in str(error):
+            if _FTS5 not in str(error):
                 raise
