@@ -27,6 +27,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _CONTEXT_FULL = "model_context_window_exceeded"
 _SENTENCES = {
     "history-trimmed": "Earlier parts of the conversation were left out: they no longer fit.",
+    "nothing-said": "The model gave no answer text.",
     "reasoning-only": "The model only thought, and gave no answer.",
     "store-full": "This is not stored yet: the disk is full. It is written as soon as there is room.",
     "store-unwritable": "This is not stored: the store's file cannot be written. "
@@ -203,8 +204,10 @@ def _in_form(reply: Reply, form: str) -> dict[str, str] | None:
 
 
 def _plain(reply: Reply) -> str:
-    """Give the answer alone; the thinking where there is none; how it ended if not well."""
+    """Give the answer alone; the thinking where there is none; how it ended if not well, or that there is nothing."""
     text = reply.text if reply.text.strip() else reply.thinking
+    if _says_nothing(reply):
+        return _SENTENCES["nothing-said"]
     words = ending(reply)
     return visible(f"{text.rstrip()}\n\n{words}".lstrip("\n") if words else text)
 
@@ -214,10 +217,18 @@ def sentences(reply: Reply) -> list[str]:
     names = list(reply.warnings)
     if reply.finish_reason == "stop" and reply.thinking.strip() and not reply.text.strip():
         names.append("reasoning-only")
+    if _says_nothing(reply):
+        names.append("nothing-said")
     told = [_SENTENCES[name] for name in dict.fromkeys(names) if name in _SENTENCES]
     if reply.replayed is not None:
         told.append(f"Stored answer of {day(reply.replayed)}.")
     return told
+
+
+def _says_nothing(reply: Reply) -> bool:
+    """Tell whether a reply ended well and holds nothing to read."""
+    said = reply.text.strip() or reply.thinking.strip()
+    return reply.finish_reason == "stop" and not said and {part.kind for part in reply.parts} <= {"text", "notice"}
 
 
 def day(moment: datetime) -> str:

@@ -191,3 +191,31 @@ def test_a_reply_shows_itself_as_it_was_composed():
     reply = made(ThinkingDelta("t"), TextDelta("a <b>"), Finished("length"))
 
     assert reply._repr_markdown_() == compose(reply) == bundle(reply)[0]["text/markdown"]
+
+
+@pytest.mark.parametrize("events", [[], [TextDelta(" \n")], [Part("notice", "Mind you.")]])
+def test_an_empty_answer_says_so(events):
+    """A reply that ended well and holds nothing to read says that in a sentence, as Markdown and as plain text."""
+    reply = made(*events, Finished("stop"))
+    data, _ = bundle(reply)
+
+    assert data["text/markdown"].strip().endswith("*The model gave no answer text.*")
+    assert data["text/plain"] == "The model gave no answer text."
+    assert bundle(reply, form="code")[0] == data
+    assert bundle(reply, form="text")[0] == data
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [TextDelta("Hi"), Finished("stop")],
+        [ThinkingDelta("hm"), Finished("stop")],
+        [Part("image", urls=("https://e.de/a.png",)), Finished("stop")],
+        [Finished("length")],
+        [Finished("interrupted")],
+        [],
+    ],
+)
+def test_other_answers_are_not_called_empty(events):
+    """Words, thoughts and pictures are something to read; what did not end well says why."""
+    assert "no answer text" not in str(bundle(made(*events)))

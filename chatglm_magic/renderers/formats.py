@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._compose import bundle, usage_line
+from .._compose import bundle, sentences, usage_line
 from .._events import Event, Replace, TextDelta
 from .._markdown.links import visible
 from .._reply import Reply
@@ -84,7 +84,7 @@ class AtEnd:
 
     def close(self, reply: Reply, error: BaseException | None) -> None:  # noqa: ARG002 - shown by who raises it
         """Write the whole."""
-        if reply.parts:
+        if reply.parts or sentences(reply):
             data, _ = bundle(reply, form=self._form)
             usage = f"{usage_line(reply)}\n" if self._show_usage else ""
             self._write(f"{data['text/plain']}\n{usage}")

@@ -186,7 +186,7 @@ class QuietRenderer:
 
     def close(self, reply: Reply, error: BaseException | None) -> None:  # noqa: ARG002 - shown by who raises it
         """Show the whole once."""
-        if self._publisher is not None and reply.parts:
+        if self._publisher is not None and (reply.parts or sentences(reply)):
             data, metadata = bundle(
                 reply, show_thinking=self._show_thinking, show_usage=self._show_usage, form=self._form
             )
