@@ -35,13 +35,12 @@ class Growing:
         if anew:  # the wire corrected itself
             before = _Written(text, thinking)
         now = _Written(text, thinking, len(text), len(thinking))
-        held = before.held + "".join(text[before.texts : now.texts])
-        held_thought = before.held_thought + "".join(thinking[before.thoughts : now.thoughts])
-        ready, now.held = _split(held, changes.mask.unsure(held))
-        thought, now.held_thought = _split(held_thought, changes.mask.unsure(held_thought))
+        ready, now.held = changes.mask.take(before.held + "".join(text[before.texts : now.texts]))
+        thoughts = "".join(thinking[before.thoughts : now.thoughts])
+        thought, now.held_thought = changes.mask.take(before.held_thought + thoughts)
         self._next = now
         if ready or thought or anew or time.monotonic() - self._beat >= BEAT:
-            changes.grow(self._id, changes.mask(ready), changes.mask(thought), anew=anew)
+            changes.grow(self._id, ready, thought, anew=anew)
             self._beat = time.monotonic()
 
     def written(self) -> None:
@@ -68,7 +67,3 @@ class _Written:
     thoughts: int = 0
     held: str = ""
     held_thought: str = ""
-
-
-def _split(text: str, held: int) -> tuple[str, str]:
-    return (text[:-held], text[-held:]) if held else (text, "")

@@ -33,15 +33,16 @@ class Mask:
         """Give a text without keys."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
-    def unsure(self, text: str) -> int:
-        """Give how many characters at a text's end may be the beginning of a key, of which more is to come."""
+    def take(self, text: str) -> tuple[str, str]:
+        """Give what of a growing text is sure, without keys, and its end, where a key may be beginning."""
+        masked = self(text)
         most = 0
         for key in self._keys:
-            for length in range(min(len(key) - 1, len(text)), most, -1):
-                if text.endswith(key[:length]):
+            for length in range(min(len(key) - 1, len(masked)), most, -1):
+                if masked.endswith(key[:length]):
                     most = length
                     break
-        return most
+        return masked[: len(masked) - most], masked[len(masked) - most :]
 
 
 def known_mask() -> Mask:

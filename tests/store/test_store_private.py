@@ -1,0 +1,264 @@
+"""What is said is the user's alone: who may read the file, what never gets into it, and what leaves it for good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import stat
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from store_kit import Scripted, ask, bytes_of, files, look, said, tell
+
+from chatglm_magic._chat import Chat
+from chatglm_magic._errors import ChatGLMError, ConfigError
+from chatglm_magic._events import Finished, Part, TextDelta
+from chatglm_magic._keys import save_key
+from chatglm_magic._store import configure, place
+from chatglm_magic._store.masking import MASK, Mask
+
+ENVIRONMENT = "0123456789abcdef0123456789abcdef.EnvironmentKey01"
+LOGIN = "fedcba9876543210fedcba9876543210.KeptByLogin00001"
+GIVEN = "sk-GivenInPythonXYZ-42"
+BACKSLASHED = 'key"with\\odd-signs-1'
+
+
+@pytest.fixture
+def keys(tmp_path, monkeypatch):
+    """Have keys everywhere."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("ZAI_API_KEY", ENVIRONMENT)
+    monkeypatch.setenv("OTHER_API_KEY", BACKSLASHED)
+    save_key("http://127.0.0.1:1/v1", LOGIN)
+    return ENVIRONMENT, LOGIN, GIVEN, BACKSLASHED
+
+
+def modes(path) -> set[int]:
+    return {stat.S_IMODE(found.stat().st_mode) for found in files(path)}
+
+
+def test_only_the_user_may_read_it(path, store, monkeypatch):
+    """The folder is the user's alone from its beginning, and so is every file in it, whatever the umask."""
+    old = os.umask(0)
+    try:
+        ask(Chat(Scripted(), name="x"), "Now?")
+        store.flush(5)
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert {found.name for found in files(path)} == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
+        assert modes(path) == {0o600}
+    finally:
+        os.umask(old)
+
+
+def test_a_store_that_others_could_read_is_closed_to_them(path, store):
+    """A file and a folder of ours that were opened to others, by a copy perhaps, are closed again."""
+    path.parent.mkdir(parents=True, mode=0o755)
+    path.parent.chmod(0o755)
+    path.touch(0o644)
+    ask(Chat(Scripted(), name="x"), "Now?")
+    store.flush(5)
+
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert modes(path) == {0o600}
+
+
+def test_a_folder_of_the_users_own_stays_as_it_is(tmp_path, monkeypatch):
+    """A store that the user puts into a folder of another purpose changes nothing about that folder."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o755)
+    monkeypatch.setenv("CHATGLM_STORE", str(folder / "x.db"))
+    ask(Chat(Scripted(), name="x"), "Now?")
+    Chat.open("x")
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert stat.S_IMODE((folder / "x.db").stat().st_mode) == 0o600
+
+
+def test_no_key_is_in_it(path, store, keys, glm):
+    """After a visit with keys in every place, none of them is among the bytes of any file of the store."""
+    echo = " ".join(keys)
+    glm.refuse(401, "1000", f"Your key {echo} is wrong")
+    chat = Chat(
+        "openai", base_url=glm.url, model="m", api_key=GIVEN, name=f"named {GIVEN}", system=f"Never say {GIVEN}."
+    )
+    with pytest.raises(ChatGLMError):
+        asyncio.run(chat.send("Who are you?"))
+    with pytest.raises(ConfigError, match="your keys"):
+        asyncio.run(chat.send(f"Use {ENVIRONMENT}"))
+    glm.say(f"The key is {echo}.", pieces=list(f"The key is {echo}."), thinking=f"hm {echo}", delay=0.001)
+    reply = asyncio.run(chat.send(f"Say {GIVEN} once more."))
+    raw = {"deep": [echo, {echo: echo}]}
+    part = Part(
+        "unknown", echo, name=echo, arguments=f'{{"key": "{GIVEN}"}}', urls=(f"https://a.example/?k={GIVEN}",), raw=raw
+    )
+    ask(chat, "And parts?", part, TextDelta(echo), Finished("error", warnings=(echo,)))
+    chat.provider = Scripted(TextDelta("half "), ChatGLMError(f"It failed with {echo}"))
+    with pytest.raises(ChatGLMError):
+        asyncio.run(chat.send("And failures?"))
+    store.flush(5)
+
+    assert reply.text == f"The key is {echo}."
+    content = bytes_of(path)
+    assert b"And parts?" in content
+    assert MASK.encode() in content
+    for key in keys:
+        assert key.encode() not in content
+        assert key.encode("unicode_escape") not in content
+        assert key.split(".")[-1].lower().encode() not in content
+    again = Chat.open("named [key]", provider=Scripted())
+    assert again.system == "Never say [key]."
+    assert f"The key is {MASK} {MASK} {MASK} {MASK}." in [content for _, content in said(again)]
+
+
+def test_no_key_is_in_it_while_it_comes(path, store, keys):
+    """A key whose halves come seconds apart is not in the file in between, and what is no key after all is."""
+    seen = []
+
+    async def look_in():
+        await asyncio.sleep(1.2)
+        seen.append(bytes_of(path))
+
+    half = len(GIVEN) // 2
+    chat = Chat(Scripted(), name="x")
+    Chat("openai", base_url="http://127.0.0.1:9/v1", model="m", api_key=GIVEN)
+    ask(
+        chat,
+        "Now?",
+        TextDelta("It is " + GIVEN[:half]),
+        look_in,
+        TextDelta(GIVEN[half:] + " or " + GIVEN[:half]),
+        look_in,
+        TextDelta("-no key"),
+        Finished("stop"),
+    )
+
+    assert b"It is" in seen[0]
+    assert all(GIVEN[:half].encode() not in content for content in seen)
+    assert store.load(chat.id)[1][1].text == f"It is {MASK} or {GIVEN[:half]}-no key"
+
+
+@given(st.text("ab1-", min_size=8, max_size=10), st.lists(st.text("ab1-", max_size=6), max_size=12))
+def test_a_key_in_pieces_is_masked_as_one_in_one(key, pieces):
+    """However a text is cut, holding back what may begin a key hides the same as masking the whole."""
+    mask, written, held = Mask([key]), "", ""
+    told = [*pieces, key[:4], key[4:], *pieces]
+    for piece in told:
+        ready, held = mask.take(held + piece)
+        written += ready
+    if any(letter.isdigit() for letter in key):
+        assert key not in written + held
+        assert MASK in written
+        assert (written + held).replace(MASK, key) == "".join(told)
+    else:
+        assert written + held == "".join(told)
+
+
+def test_words_are_no_keys():
+    """What servers without keys are given in place of one stays a word in what is said."""
+    assert Mask(["EMPTY", "none", "ollama", "x1", "password"])("EMPTY none ollama x1 password") == (
+        "EMPTY none ollama x1 password"
+    )
+    assert Mask(["token123"])("a token123") == f"a {MASK}"
+
+
+SECRETS = ("Kaffeekränzchen", "絶対秘密です", "unforgettable")
+
+
+@pytest.fixture
+def full(store):
+    for number, secret in enumerate(SECRETS):
+        chat = Chat(Scripted(), name=f"thread {number}")
+        ask(chat, f"Do you know {secret}?", *tell(f"Yes: {secret}. " * 200))
+        ask(chat, f"Aside about {secret}?", *tell(secret), remember=False)
+    ask(Chat(Scripted(), name="stays"), "What stays?", *tell("This stays. " * 200))
+    store.flush(5)
+    return store
+
+
+def forgotten(path, *secrets: str) -> bool:
+    content = bytes_of(path)
+    return not any(form in content for secret in secrets for form in (secret.encode(), secret.lower().encode()))
+
+
+def test_what_is_forgotten_leaves_the_file(full, path):
+    """No byte of a forgotten thread is in any file of the store, nor its words in the index; the others stay."""
+    assert not forgotten(path, SECRETS[0])
+    full.forget([full.find("thread 0").id])
+
+    look(path, "SELECT 1")
+    asides = look(path, "SELECT count(*) FROM said WHERE thread IS NULL")
+    assert asides == [(6,)]
+    assert full.search("Kaffee") == []
+    assert [thread.name for thread in full.threads()] == ["stays", "thread 2", "thread 1"]
+    assert full.search("stays")
+    full.forget(before=time.time() - 3600)
+    assert len(full.threads()) == 3
+    full.forget()
+    assert forgotten(path, *SECRETS, "stays")
+    assert full.threads() == []
+    assert path.stat().st_size < 100_000
+
+
+def test_a_forgotten_word_leaves_the_file_at_once(store, path):
+    """Alone in its thread, a word is nowhere once that is forgotten, while another kernel has the file open too."""
+    chat, other = Chat(Scripted(), name="x"), Chat(Scripted(), name="y")
+    ask(chat, f"Do you know {SECRETS[0]}?", *tell(SECRETS[0] * 50))
+    ask(other, "What stays?")
+    store.flush(5)
+    store.forget([chat.id])
+
+    assert forgotten(path, SECRETS[0], "kaffeekra")
+    assert not forgotten(path, "stays")
+    assert look(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_what_is_older_than_a_day_is_forgotten(full, path):
+    """Threads and asides are told by when they were last changed."""
+    with_time = time.time() - 86_400
+    full._writer.add(_age(full.find("thread 1").id, with_time - 10))
+    full.forget(before=with_time)
+
+    assert {thread.name for thread in full.threads()} == {"thread 0", "thread 2", "stays"}
+
+
+def _age(thread_id: str, moment: float):
+    from chatglm_magic._store.writer import Job
+
+    def do(changes) -> None:
+        changes._db.execute("UPDATE thread SET updated = ? WHERE id = ?", (moment, thread_id))
+
+    return Job(do)
+
+
+def test_the_place_is_where_the_user_says(monkeypatch, tmp_path):
+    """What is said comes before what is configured, and that before the environment; off has several names."""
+    monkeypatch.setenv("CHATGLM_STORE", "~/mine.db")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert place() == str(tmp_path / "mine.db")
+    configure("off")
+    assert place() == "off"
+    assert place(":memory:") == ":memory:"
+    configure("")
+    for word in ("OFF", "none", "0", " False "):
+        monkeypatch.setenv("CHATGLM_STORE", word)
+        assert place() == "off"
+    monkeypatch.delenv("CHATGLM_STORE")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    assert place().endswith("conversations.db")
+    assert "chatglm_magic" in place()
+
+
+def test_no_key_is_in_the_log(path, store, keys, caplog):
+    """What is logged about a store that fails tells nothing of what could not be written."""
+    caplog.set_level(logging.DEBUG)
+    path.parent.parent.mkdir(parents=True)
+    path.parent.write_text("in the way")
+    ask(Chat(Scripted(), name="x"), "Now?", *tell(GIVEN))
+    store.flush(1)
+
+    assert store.trouble
+    assert GIVEN not in caplog.text
