@@ -45,10 +45,14 @@ class Sizes:
 
 
 @contextmanager
-def kernel() -> Iterator[Kernel]:
-    """Run a fresh kernel for the length of a block."""
+def kernel(store: str = "") -> Iterator[Kernel]:
+    """Run a fresh kernel for the length of a block.
+
+    Args:
+        store: Where it keeps what is said; empty for a file of its own, as users have it.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        fresh = Kernel(Path(folder))
+        fresh = Kernel(Path(folder), {"CHATGLM_STORE": store or f"{folder}/store.db"})
         fresh.manager.kernel_spec.argv.append("--log-level=ERROR")  # its warning about loopback without encryption
         with fresh as running:
             time.sleep(0.2)  # what a kernel does right after it says that it is ready
