@@ -21,7 +21,7 @@ from ..renderers.cell import CellRenderer
 from ..renderers.formats import AtEnd, Verbatim
 from ..renderers.held import Held
 from ..renderers.plain import PlainRenderer, QuietRenderer
-from .conversations import choose_for, configured, conversation_for, recalls
+from .conversations import USUAL, choose_for, configured, conversation, conversation_for, recalls
 from .insert import code_for_cell, put_into_cell
 from .outcomes import Ask
 from .own_cell import OwnCell, failure
@@ -214,14 +214,17 @@ def show_dry_run(magics: ChatGLMMagics, asked: Ask) -> None:
     arguments = asked.arguments
     choice = choose_for(magics, arguments)
     prompt = prompt_of(magics, asked)
-    chat = magics.chats.get(arguments.conversation or magics.current)
+    name, notes = arguments.conversation or magics.current, list(prompt.notes)
+    chat = magics.chats.get(name)
+    if chat is None and name != USUAL and magics.memory.find(name) is not None:
+        chat = conversation(magics, name, notes.append)
     if chat is None:
         chat = Chat(choice.provider, model=choice.model)
     if magics.history_tokens is not None:
         chat.history_tokens = magics.history_tokens
     how = how_asked(magics, asked, chat, choice)
     request = chat.request(prompt.text, **how | {"remember": arguments.history and not arguments.new})
-    magics.shell.display_pub.publish(tell(request, choice.provider, prompt.notes))
+    magics.shell.display_pub.publish(tell(request, choice.provider, tuple(notes)))
 
 
 def how_asked(magics: ChatGLMMagics, asked: Ask, chat: Chat, choice: Choice) -> dict[str, Any]:

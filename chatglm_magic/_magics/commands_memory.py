@@ -91,12 +91,15 @@ class MemoryCommands:
         wanted = _unquoted(_rest(arguments))
         path = _path(arguments, "load", "talk.json")
         magics = self.magics
+        beside = path.with_suffix(".json") if path.name and not path.suffix else path
         if path.is_file():
             chat = self._from_file(path)
         elif (thread := magics.memory.find(wanted)) is not None:
             chat = open_stored(magics, thread)
         elif wanted in magics.chats:
             chat = magics.chats[wanted]
+        elif beside.is_file():  # what `save talk` has written
+            chat = self._from_file(beside)
         else:
             msg = (
                 f"There is no file {path}, and no conversation {wanted}; %chatglm chats lists them. "
@@ -154,6 +157,8 @@ def when(moment: float) -> str:
 def _tell_what_is_kept(memory: Memory) -> None:
     threads = memory.all()
     messages = sum(thread.count for thread in threads)
+    if memory.trouble:
+        say(memory.trouble)
     say(f"Stored in {memory.place}: {_conversations(len(threads))}, {count_words(messages)}, {memory.size}.")
     say(*thread_lines(threads[:_LISTED]))
     if len(threads) > _LISTED:
@@ -228,7 +233,11 @@ def _path(arguments: Arguments, command: str, example: str) -> Path:
     if not written:
         msg = f"Say which file: %chatglm {command} {example}"
         raise ConfigError(msg)
-    return Path(written).expanduser()
+    try:
+        return Path(written).expanduser()
+    except RuntimeError:  # ~somebody
+        msg = f"There is no such user: {written}"
+        raise ConfigError(msg) from None
 
 
 def _quoted(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ class _Nobody:
         yield  # type: ignore[unreachable]  # makes it a generator
 
 
+_NUMBER = re.compile(r"#\d{1,9}")
 USUAL = "default"
 """The conversation that every kernel begins with."""
 
@@ -47,21 +49,26 @@ def conversation(magics: ChatGLMMagics, name: str = "", tell: Callable[[str], ob
 
     Args:
         magics: Where the conversations are.
-        name: Its name; empty for the current one. The usual one is new in each kernel.
-        tell: Told in a sentence that one came back out of the store.
+        name: Its name, or the number of a stored one (`#12`); empty for the current one. The usual one is new in
+            each kernel.
+        tell: Told in a sentence that one came back out of the store, or that it could not.
+
+    Raises:
+        ConfigError: None of that number is stored.
     """
     name = name or magics.current
     chat = magics.chats.get(name)
     if chat is not None:
         return chat
+    if _NUMBER.fullmatch(name):
+        return _numbered(magics, name)
     chat = Chat(_Nobody(), name=name)
     try:
         thread = magics.memory.find(name) if name != USUAL else None
         if thread is not None:
             tell(_bring_back(magics, chat, thread))
     except StoreError as error:  # a question is asked all the same
-        if magics.say_once(str(error)):
-            tell(str(error))
+        tell(f"What conversation {name} may have held before cannot be read: {error}")
     return _opened(magics, chat)
 
 
@@ -73,6 +80,14 @@ def open_stored(magics: ChatGLMMagics, thread: Thread) -> Chat:
     chat = Chat(_Nobody(), name=free_name(magics, thread.name))
     _bring_back(magics, chat, thread)
     return _opened(magics, chat)
+
+
+def _numbered(magics: ChatGLMMagics, number: str) -> Chat:
+    thread = magics.memory.find(number)
+    if thread is None:
+        msg = f"No conversation {number} is stored; %chatglm chats lists them."
+        raise ConfigError(msg)
+    return open_stored(magics, thread)
 
 
 def free_name(magics: ChatGLMMagics, wanted: str) -> str:
@@ -113,8 +128,9 @@ def conversation_for(magics: ChatGLMMagics, asked: Ask, choice: Choice, tell: Ca
         magics.memory.begun = True
         if not arguments.new:
             _go_on_in_cell(magics, chat, asked.place, told.append)
-    if arguments.history and not arguments.new and chat.before(asked.place):
-        for sentence in told:  # where nothing of it is sent along, as by a cell that begins it anew, none need know
+    # Where something came back and nothing of it is sent along, as by a cell that begins it anew, none need know.
+    if arguments.history and not arguments.new and (chat.before(asked.place) or not len(chat.tree)):
+        for sentence in told:
             tell(sentence)
     if isinstance(chat.provider, _Nobody):
         chat.provider, chat.model = choice.provider, choice.model

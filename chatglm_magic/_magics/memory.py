@@ -69,6 +69,11 @@ class Memory:
         return self.is_on and (self._keeps or self.place == ":memory:" or Path(self.place).exists())
 
     @property
+    def trouble(self) -> str:
+        """What is wrong with it, in a sentence; empty while all is well."""
+        return self.store().trouble if self.is_on else ""
+
+    @property
     def size(self) -> str:
         """How much room it takes, in words."""
         path = Path(self.place)
