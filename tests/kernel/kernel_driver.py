@@ -124,6 +124,8 @@ class Kernel:
     Attributes:
         typed: What a person types when the kernel asks for input.
         asked: What it has asked.
+        orphans: Messages that belong to no cell.
+        told: All messages about widgets, whichever cell they are said to belong to.
     """
 
     def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
@@ -141,6 +143,7 @@ class Kernel:
         self.typed = ""
         self.asked: list[dict[str, Any]] = []
         self.orphans: list[Message] = []
+        self.told: list[Message] = []
 
     def __enter__(self) -> Self:
         self.manager.start_kernel(env=self._env, cwd=str(self._folder))
@@ -256,6 +259,8 @@ class Kernel:
             self.client.input(self.typed)
             return
         message = Message(kind, content, raw["metadata"], time.monotonic())
+        if kind.startswith("comm_"):
+            self.told.append(message)
         run = self.runs.get(parent)
         if kind == "update_display_data":
             for output in self._displays.get(content["transient"]["display_id"], []):
