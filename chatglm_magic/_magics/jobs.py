@@ -36,14 +36,16 @@ class Job:
         label: Who answers.
         prompt: What was asked.
         reply: The reply, as far as it has come.
+        cell_id: What the front end calls the cell it was asked in; empty where that is not known.
         quiet_once: Whether the cell's value is not shown: its output tells more.
     """
 
-    def __init__(self, number: int, label: str, prompt: str, reply: Reply) -> None:
+    def __init__(self, number: int, label: str, prompt: str, reply: Reply, cell_id: str = "") -> None:
         self.number = number
         self.label = label
         self.prompt = prompt
         self.reply = reply
+        self.cell_id = cell_id
         self.quiet_once = False
         self._ended: Future[Reply] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,13 +74,15 @@ class Job:
 
     def stop(self) -> None:
         """Hang up; what has arrived is kept. Returns when that is done, or after a second or two."""
-        if self._loop is None:
-            return
-        if not self._stopping:
+        self.hang_up()
+        if self._loop is not None and not io_thread.is_current:
+            wait_for_futures([self._ended], _PATIENCE)
+
+    def hang_up(self) -> None:
+        """Stop, and do not wait for it."""
+        if self._loop is not None and not self._stopping:
             self._stopping = True
             call_soon(self._loop, self._cancel)
-        if not io_thread.is_current:
-            wait_for_futures([self._ended], _PATIENCE)
 
     def begin(self, wait: Callable[[], Awaitable[None]]) -> None:
         """Start waiting for the reply in the loop thread, as a part of the cell that runs now.
@@ -161,15 +165,21 @@ class Jobs:
         """Those that have not ended."""
         return [job for job in self if not job.done]
 
-    def add(self, label: str, prompt: str, reply: Reply) -> Job:
+    def add(self, label: str, prompt: str, reply: Reply, cell_id: str = "") -> Job:
         """Make a job; it is begun, or ended, by the caller."""
         if not self._count:
             atexit.register(self.close)  # so that servers see us hang up, and what has arrived is kept
         self._count += 1
         for old in [job for job in self if job.done][: -_KEPT + 1]:
             del self._jobs[old.number]
-        job = self._jobs[self._count] = Job(self._count, label, prompt, reply)
+        job = self._jobs[self._count] = Job(self._count, label, prompt, reply, cell_id)
         return job
+
+    def run_again(self, cell_id: str) -> None:
+        """Stop what still runs of a cell that is run again: its output makes room, and nobody would see it end."""
+        for job in self.running:
+            if cell_id and job.cell_id == cell_id:
+                job.hang_up()
 
     def close(self) -> None:
         """Stop all that run."""

@@ -215,7 +215,7 @@ class ChatGLMMagics(Magics):
         """Let a reply grow in its cell's output while other cells run."""
         from .ask import wait_aside
 
-        job = self.jobs.add(question.label, asked.arguments.prompt, question.reply)
+        job = self.jobs.add(question.label, asked.arguments.prompt, question.reply, self._places.cell_id)
         stage = ExitStack()
         stage.enter_context(self._kept(question.reply, asked.arguments))
         stage.enter_context(question.on_stage())
@@ -282,6 +282,8 @@ class ChatGLMMagics(Magics):
     def _before_cell(self, info: object = None) -> None:
         if not cells.is_nested(sys._getframe()):  # noqa: SLF001 - a cell that runs another stays the one that asks
             self._places.begin(info, getattr(self.shell, "parent_header", None))
+            if "jobs" in vars(self):
+                self.jobs.run_again(self._places.cell_id)
         if cells.awaits_ours_only():
             from .._loop import let_code_be_interrupted
 

@@ -14,9 +14,13 @@ class CellPlaces:
     A front end names its cells (JupyterLab and VS Code `cellId`, Colab `colab.cell_id`); where one does
     not, the cell's source stands for it. Several questions in one cell are told apart by their order.
     Questions of loops and functions have no place of their own: they are not the cell's, and go to the end.
+
+    Attributes:
+        cell_id: What the front end calls the cell that runs; empty where it does not say, or none runs.
     """
 
     def __init__(self) -> None:
+        self.cell_id = ""
         self._cell = ""
         self._asked = 0
 
@@ -32,11 +36,12 @@ class CellPlaces:
         colab = metadata.get("colab") if isinstance(metadata, dict) else None
         named = getattr(info, "cell_id", None) or (colab.get("cell_id") if isinstance(colab, dict) else None)
         source = hashlib.sha256(str(getattr(info, "raw_cell", "")).encode(errors="replace")).hexdigest()
+        self.cell_id = str(named or "")
         self._cell = f"id {named}" if named else f"source {source}"
 
     def end(self) -> None:
         """Forget the cell: what runs silently after it is not it."""
-        self._cell = ""
+        self._cell = self.cell_id = ""
 
     def next(self, *, keeps: bool = True) -> Place | None:
         """Give the place of the cell's next question.

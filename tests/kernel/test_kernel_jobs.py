@@ -246,3 +246,23 @@ def test_a_kernel_that_shuts_down_stops_its_jobs(glm, tmp_path):
         kernel.client.shutdown()
         kernel.wait(lambda: "stopped" in "".join(run.markdown))
         glm.wait_until(lambda: glm.aborted == 1)
+
+
+def test_a_cell_that_is_run_again_stops_its_former_job(kernel, glm):
+    """One cell never has two replies growing in it; jobs of other cells go on."""
+    glm.stall_after(2)
+
+    kernel.ok("first = %chatglm --bg hi", cellId="one")
+    kernel.ok("other = %chatglm --bg -c elsewhere hi", cellId="two")
+    kernel.wait(lambda: kernel.value("len(first.text) * len(other.text) > 0") == "True")
+    glm.forget()
+    glm.say("the second time")
+    again = kernel.ok("second = %chatglm --bg hi", cellId="one")
+    end(kernel, "second")
+
+    glm.wait_until(lambda: glm.aborted == 1)
+    end(kernel, "first")
+    assert kernel.value("(first.state, other.state, second.state)") == "('stopped', 'running', 'done')"
+    assert kernel.value("first.text.strip()") == "'one two'"
+    assert again.markdown[-1].strip() == "the second time"
+    kernel.ok("other.stop()")
