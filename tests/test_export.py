@@ -235,6 +235,14 @@ def test_python_becomes_cells_that_are_not_run():
     assert "```bash\nls\n```" in notebook.cells[-1].source
 
 
+def test_half_a_program_is_no_cell():
+    """Code that the answer broke off in is shown where it was, not offered to be run."""
+    cells = nbformat.reads(to_ipynb("t", talk("```python\nx =", finish_reason="length")), as_version=4).cells
+
+    assert [cell.cell_type for cell in cells] == ["markdown"] * 3
+    assert "x =" in cells[2].source
+
+
 @given(st.lists(messages, max_size=4), words)
 @settings(deadline=None)
 def test_any_conversation_makes_a_valid_notebook(said, title):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_judge import HOSTILE
 
-from chatglm_magic._markdown.blocks import settled
+from chatglm_magic._markdown.blocks import close_open, settled
 from chatglm_magic.renderers.html import Growing, Step, render
 
 PARTS = [
@@ -197,6 +197,19 @@ def test_a_formula_that_cannot_be_read_shows_its_source(source):
     assert html.unescape(re.sub(r"<[^>]*>", "", written)).replace("$$", "") == source
 
 
+def test_a_formula_stays_small():
+    """No length, size or attribute of a formula lets it cover the page or lead out of it."""
+    for source in (
+        "\\hspace{9999em}x",
+        "\\rule{999em}{9999em}",
+        "\\href{https://evil.test}{x}",
+        "\\style{position:fixed}{x}",
+        "\\class{a}{x}",
+    ):
+        written = render(f"${source}$").replace(f'alttext="{source}"', "")
+        assert not re.search("999|evil|fixed|class=.a", written)
+
+
 def test_money_is_no_formula():
     """Two prices in a line are text."""
     assert render("It costs $5 or $6.") == "<p>It costs $5 or $6.</p>"
@@ -308,6 +321,64 @@ def test_a_correction_takes_the_place_of_what_was_said(said, corrected, more):
     page.take(growing.close())
 
     assert tuple(page.blocks) == whole(corrected + more)
+
+
+def test_a_correction_unsays_code_too():
+    """Code that was appended to an open fence goes where the correction does not have it."""
+    growing, page = Growing(), Reader()
+    for text in ("```\n", "wrong\n"):
+        growing.write(text)
+        page.take(growing.take())
+    assert "wrong" in page.blocks[0]
+    growing.replace("```\n")
+    page.take(growing.take())
+
+    assert Page("".join(page.blocks)).codes == [""]
+
+
+@pytest.mark.parametrize("name", sorted(LONG.keys() - {"a table"}))  # its head is repeated on the way
+def test_what_has_come_is_shown_and_nothing_twice(name):
+    """At each step a page shows the text so far, but for a few of the newest words."""
+    growing, page = Growing(), Reader()
+    text = LONG[name][:4000] + "\n\nThen more.\n\n" + LONG[name][:500]
+    for at in range(0, len(text), 20):
+        growing.write(text[at : at + 20])
+        page.take(growing.take())
+        if at % 140 == 0:
+            came = "".join(Page(render(close_open(text[: at + 20], growing=True))).text.split())
+            seen = "".join(Page("".join((*page.blocks, page.tail))).text.split())
+            assert came.startswith(seen)
+            assert len(seen) >= len(came) - 40 - len(came) / 32
+
+
+@given(
+    divided(
+        st.sampled_from(
+            ["```\nab\n  ``\n``` x\n\tc\n", "1. a\n   ```\n   b\n     c\n  ```` \n", "~~~\n~~\n\n``\n~ ~\n"]
+        )
+    )
+)
+@settings(deadline=None)
+def test_code_that_was_shown_stays(parts):
+    """What is shown of an open fence is code for good: never its depth, never the beginning of its end."""
+    growing, page = Growing(), Reader()
+    whole_code = Page(render("".join(parts))).codes[0]
+    for part in parts:
+        growing.write(part)
+        page.take(growing.take())
+        if page.blocks:
+            assert whole_code.startswith(Page(page.blocks[-1]).codes[0])
+
+
+def test_a_line_end_that_comes_in_halves_is_one():
+    """A carriage return waits for what follows it."""
+    growing = Growing()
+    for text in ("a\r", "\nb\r", "\n\r", "\nc\r"):
+        growing.write(text)
+        growing.take()
+    growing.close()
+
+    assert growing.blocks == ("<p>a\nb</p>", "<p>c</p>")
 
 
 def test_a_correction_that_only_adds_keeps_all():
