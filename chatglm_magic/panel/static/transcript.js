@@ -483,7 +483,7 @@ class Message {
     if (said.blocks) { // without them, they stay as they have grown
       this.text.show(said.blocks, said.tail);
       this.drawThinking(said.thinking);
-    } else this.settleThinking();
+    } else this.settleThinking(said.seconds);
     this.drawNote();
     this.drawBar();
   }
@@ -525,9 +525,10 @@ class Message {
     this.settleThinking();
   }
 
-  /** The answer has ended: fold the thoughts. */
-  settleThinking() {
+  /** Fold the thoughts, once the answer has begun. @param {number} [taken] seconds they took, if that is known */
+  settleThinking(taken) {
     if (!this.folded) return;
+    if (taken) this.took = taken;
     if (!this.thinks && !this.chosen) this.folded.open = false;
     this.tick();
   }
@@ -1171,7 +1172,7 @@ class Panel {
   build() {
     const wire = this.wire;
     this.chats = new Picker({
-      label: "Conversations", search: "Find or name a conversation",
+      label: "Conversations", search: "Search or name a conversation",
       find: (text) => wire.send("find", { what: "chat", text }),
       take: (name) => wire.send("chat", { name }),
       extra: (text) => (text ? { label: `New conversation “${text}”`, take: () => wire.send("new", { name: text }) } : null),
@@ -1179,7 +1180,7 @@ class Panel {
         onclick: () => this.rename() }))],
     });
     this.models = new Picker({
-      label: "Model", search: "Find or name a model", end: true,
+      label: "Model", search: "Search or name a model", end: true,
       find: (text) => wire.send("find", { what: "model", text }),
       take: (name) => wire.send("model", { name }),
       extra: (text) => (text ? { label: `Use “${text}”`, take: () => wire.send("model", { name: text }) } : null),
@@ -1305,7 +1306,7 @@ class Panel {
   ask(text) {
     this.dropPending();
     const request = this.wire.send("send", { text });
-    const node = h("div", { class: "cg-message cg-user cg-pending", role: "group", "aria-label": "You, being sent" },
+    const node = h("div", { class: "cg-message cg-user cg-pending" },
       h("div", { class: "cg-text" }, h("div", { class: "cg-block cg-plain", text })));
     this.pending = { text, request, node };
     this.log.list.append(node);
