@@ -10,7 +10,7 @@ from .._said import Said
 from . import owner
 from .changes import decoded, encoded, pieces
 from .schema import has_words
-from .search import Wanted, plain, snippet, wanted
+from .search import Wanted, is_sign, plain, snippet, wanted
 from .values import Hit, Thread, said_of
 
 _THREADS = """
@@ -144,7 +144,10 @@ def _candidates(database: sqlite3.Connection, things: list[Wanted]) -> Iterator[
             (match,),
         )
         return
-    for row in database.execute("SELECT * FROM said WHERE thread IS NOT NULL ORDER BY number DESC"):
+    sign = next((thing.text for thing in things if is_sign(thing.text)), "")
+    for row in database.execute(
+        "SELECT * FROM said WHERE thread IS NOT NULL AND (? = '' OR instr(text, ?)) ORDER BY number DESC", (sign, sign)
+    ):
         compared = plain(decoded(row["text"]))
         if all(thing.text in compared for thing in things):
             yield row

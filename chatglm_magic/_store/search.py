@@ -18,6 +18,7 @@ _RUNS = re.compile(
     "\uf900-\ufaff\U00020000-\U0002ffff]+"
 )
 _UNTOLD = re.compile("[\x00\ud800-\udfff]")
+_SIGNS = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]+")
 _ASKED = re.compile(r'"([^"]*)"?|(\S+)')
 _WORD = re.compile(r"\w+")
 _UNKNOWN = re.compile("[\U00030000-\U0010ffff]")
@@ -65,6 +66,11 @@ def wanted(asked: str) -> list[Wanted]:
             exact = not _PLAIN.fullmatch(text) or bool(_UNKNOWN.search(text))
             found.append(Wanted(text, _match(text, may_go_on=not quoted), exact))
     return found
+
+
+def is_sign(text: str) -> bool:
+    """Tell whether a text is emoji alone, which are written in one way only."""
+    return _SIGNS.fullmatch(text) is not None
 
 
 def snippet(text: str, things: list[Wanted]) -> tuple[str, tuple[tuple[int, int], ...]]:
