@@ -56,6 +56,7 @@ LONG = {
     "code": "```python\n" + "def f(x):\n    return {'a': x + 1}  # why\n\n" * 200 + "```\n",
     "code without an end": "```python\n" + "x = 'abc' + str(1)\n" * 400,
     "code in a list": "1. do\n\n   ```sh\n" + "   ls -l | grep x\n" * 300 + "   ```\n2. done\n",
+    "short code in a long item": "1. " + "word " * 300 + "\n   ```sh\n   ls\n   ```\n   and more\n",
     "a list behind code": "```sh\nls\n```\n\n" + NUMBERED,
     "a line without an end": "word " * 2000,
     "a quote": "> some words of a quote\n" * 300,
