@@ -44,13 +44,22 @@ class Keeper:
         self._known: dict[str, tuple[str, int, str]] = {}
         self._chosen: dict[str, str] = {}
         self._open: dict[str, str] = {}
+        self._passed: set[str] = set()
         self._left = HANDFUL
 
     def began(self, conversation: Conversation, question: Said, answer: Said) -> None:
-        """Keep the question, and the answer's words from now on as they come."""
+        """Keep the question, and the answer's words from now on as they come.
+
+        A stored answer that is given again adds nothing: where no other has been given in the conversation, a
+        notebook that runs again and again would fill the store, and each search, with copies.
+        """
         with self._guard:
             self._left = HANDFUL
             aside = conversation.tree.get(answer.id) is None
+            replayed = answer.reply is not None and answer.reply.replayed is not None
+            if replayed and (aside or not self._known or self._thread_id != conversation.id):
+                self._passed.add(answer.id)
+                return
             thread_id = self._open[answer.id] = "" if aside else conversation.id
             if aside:
                 self.store.put("", row_of(question))
@@ -75,6 +84,9 @@ class Keeper:
     def ended(self, conversation: Conversation, answer: Said, error: BaseException | None) -> None:  # noqa: ARG002 - the answer tells it
         """Keep the answer as it has become, or what took its place."""
         with self._guard:
+            if answer.id in self._passed:
+                self._passed.discard(answer.id)
+                return
             thread_id = self._open.pop(answer.id, conversation.id)
             if thread_id == conversation.id:
                 self._keep(conversation)

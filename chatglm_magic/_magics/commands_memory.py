@@ -67,7 +67,7 @@ class MemoryCommands:
                 chat.reset()  # a new beginning has a new id, so that nothing of the old one comes back
         memory.forget(None if what == "all" else gone)
         messages = sum(thread.count for thread in threads)
-        say(f"Forgotten, and removed from {memory.place}: {_conversations(len(threads))}, {count_words(messages)}.")
+        say(f"Forgotten, and removed from {memory.label}: {_conversations(len(threads))}, {count_words(messages)}.")
 
     def do_save(self, arguments: Arguments, *_: str) -> None:
         """Write a conversation, with all its versions, to a file that `load` reads."""
@@ -159,7 +159,7 @@ def _tell_what_is_kept(memory: Memory) -> None:
     messages = sum(thread.count for thread in threads)
     if memory.trouble:
         say(memory.trouble)
-    say(f"Stored in {memory.place}: {_conversations(len(threads))}, {count_words(messages)}, {memory.size}.")
+    say(f"Stored in {memory.label}: {_conversations(len(threads))}, {count_words(messages)}, {memory.size}.")
     say(*thread_lines(threads[:_LISTED]))
     if len(threads) > _LISTED:
         say(f"… and {len(threads) - _LISTED} more: %chatglm chats {len(threads)}")

@@ -100,7 +100,7 @@ class WhoCommands:
         chat = conversation(magics, arguments.conversation)
         rows += [
             ("conversation", f"{chat.name}: {describe(chat)}"),
-            ("store", magics.memory.place + (f": {trouble}" if (trouble := magics.memory.trouble) else "")),
+            ("store", magics.memory.label + (f": {trouble}" if (trouble := magics.memory.trouble) else "")),
             ("version", f"chatglm_magic {__version__}"),
         ]
         say(*(f"{name:13} {value}" for name, value in rows))

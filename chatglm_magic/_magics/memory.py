@@ -59,6 +59,11 @@ class Memory:
         return place()
 
     @property
+    def label(self) -> str:
+        """Where it is, in words."""
+        return "this kernel's memory" if self.place == ":memory:" else self.place
+
+    @property
     def is_on(self) -> bool:
         """Whether there is one."""
         return self.place != "off"

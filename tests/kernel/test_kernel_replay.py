@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import nbformat
 import papermill
@@ -70,6 +72,12 @@ def run_with_papermill(book):
     return papermill.execute_notebook("book.ipynb", None, progress_bar=False, kernel_name="python3")
 
 
+def messages_in(path: str) -> int:
+    """Count what is stored."""
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT count(*) FROM said").fetchone()[0]
+
+
 def shown(book) -> str:
     """Give a notebook's outputs, byte for byte, but for what differs from run to run."""
     outputs = [[dict(output) for output in cell.get("outputs", [])] for cell in book.cells]
@@ -88,11 +96,13 @@ def test_a_notebook_runs_again_without_key_and_server(with_key, glm, run):
     assert len(glm.requests) == 5
     with_key(False)
     glm.forget()
+    kept = messages_in("said.db")
 
     second, third = run(notebook()), run(notebook())
 
     assert len(glm.requests) == 5
     assert shown(second) == shown(third)
+    assert messages_in("said.db") == kept
     assert '"status": "stop"' in shown(second)
     assert shown(second).count("Stored answer of") == 5
     assert "Stored" not in shown(first)
