@@ -213,7 +213,7 @@ def test_a_store_that_cannot_be_written_is_told_of_once(start, glm, tmp_path):
         True
     ] * 3
     assert sum("not stored" in text for text in shown) == 1
-    assert kernel.run("%chatglm chats").status in {"ok", "error"}
+    assert "cannot be written" in kernel.ok("%chatglm status").stdout
 
 
 def test_stored_answers_are_shown_without_a_server(start, glm):
@@ -262,6 +262,10 @@ def test_many_stored_answers_are_no_burst(start, glm):
     kernel = start()
     kernel.ok("%config ChatGLMMagics.cache = 'replay'")
     kernel.ok("%%chatglm --no-history\nhi")
+    kernel.ok(
+        "import time\ntimes = []\n"
+        "get_ipython().display_pub.register_hook(lambda message: (times.append(time.monotonic()), message)[1])"
+    )
     runs = [kernel.submit("%%chatglm --no-history\nhi") for _ in range(30)]
     for run in runs:
         kernel.finish(run)
@@ -269,7 +273,9 @@ def test_many_stored_answers_are_no_burst(start, glm):
     shown = [message for run in runs for message in run.messages if message.type not in {"status", "execute_input"}]
     assert len(glm.requests) == 1
     assert len(shown) == 30
-    assert all(later.at - earlier.at > 0.9 for earlier, later in zip(shown, shown[20:], strict=False))
+    assert kernel.value("(len(times), max(sum(at <= other < at + 1 for other in times) for at in times) <= 21)") == (
+        "(30, True)"
+    )
 
 
 def test_an_answer_that_a_retry_gave_is_the_stored_one(start, glm):
