@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ._errors import ConfigError
-from ._urls import origin
+from ._urls import Key, origin
 
 _SERVICE = "chatglm-magic"
 _FILE = "keys.json"
@@ -30,7 +30,7 @@ def save_key(url: str, key: str) -> str:
     Raises:
         ConfigError: It cannot be kept anywhere.
     """
-    host = _name(url)
+    host, key = _name(url), Key(key)
     keyring = _keyring()
     if keyring is not None:
         with contextlib.suppress(Exception):  # a locked or broken keyring: the file serves
@@ -48,8 +48,8 @@ def load_key(url: str) -> str:
     if keyring is not None:
         with contextlib.suppress(Exception):  # as if it were not there
             if kept := keyring.get_password(_SERVICE, host):
-                return str(kept)
-    return _read().get(host, "")
+                return Key(kept)
+    return Key(_read().get(host, ""))
 
 
 def kept_keys(urls: Iterable[str]) -> set[str]:

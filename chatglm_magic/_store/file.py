@@ -131,7 +131,6 @@ class File:
                 aside = set_aside(self.where)
             except OSError as failure:
                 return trouble_of(failure, self.where)
-            _log.warning("%s was damaged and set aside as %s", self.where, aside)
         return trouble_of(error, self.where, aside)
 
     def close(self) -> None:

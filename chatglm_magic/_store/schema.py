@@ -86,6 +86,8 @@ which words stand where (see `search.fold`), for every message that is `indexed`
 
 BUSY_MS = 1000
 """How long a statement that writes waits for other processes, in milliseconds."""
+_LOG_BYTES = 4_000_000
+"""How much room the log keeps after it was needed for more."""
 _FTS5 = "no such module: fts5"
 _VFS = ""
 """The name of SQLite's way to the file system; empty for the usual one."""
@@ -118,6 +120,7 @@ def connect(where: str) -> sqlite3.Connection:
             database = _open(where)
             _journal(database, where)
         database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")
         migrate(database, where)

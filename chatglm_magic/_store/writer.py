@@ -299,6 +299,6 @@ class Writer:
                 return
             self._told.add(trouble.name)
             self._untold.append(trouble.name)
-        _log.warning("%s", trouble.sentence, exc_info=error if trouble.name == "failed" else None)
+        _log.info("%s", trouble.sentence, exc_info=error)
         for reply in replies.values():
             self.warn(reply)
