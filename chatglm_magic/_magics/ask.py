@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +34,7 @@ from .stop import StopButton, can_show_button
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..renderers.in_place import InPlace
     from .arguments import Arguments
     from .magic import ChatGLMMagics
 
@@ -264,7 +267,9 @@ def _renderer(magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | N
     if getattr(shell, "kernel", None) is None:
         if form in {"code", "json"}:
             return AtEnd(_write, form, show_usage=show_usage)
-        return PlainRenderer(_write, show_thinking=show_thinking, show_usage=show_usage, live=sys.stdout.isatty())
+        live = sys.stdout.isatty()
+        in_place = _in_place(shell) if live and form == "md" else None
+        return PlainRenderer(_write, show_thinking=show_thinking, show_usage=show_usage, live=live, in_place=in_place)
     renderer = CellRenderer(
         publisher,
         exclusive=exclusive,
@@ -274,6 +279,16 @@ def _renderer(magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | N
         form=form,
     )
     return Verbatim(renderer, form) if form in {"text", "json"} else renderer
+
+
+def _in_place(shell: InteractiveShell) -> InPlace | None:
+    """Let Markdown be rendered in a terminal, where that knows how to move its cursor."""
+    if os.environ.get("TERM", "") in {"", "dumb"} and os.name != "nt":
+        return None
+    from ..renderers.in_place import InPlace
+
+    colors = "NO_COLOR" not in os.environ and str(shell.colors).lower() != "nocolor"
+    return InPlace(_write, shutil.get_terminal_size, colors=colors)
 
 
 def _write(text: str) -> None:

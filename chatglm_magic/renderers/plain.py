@@ -1,15 +1,19 @@
-"""Terminals and logs, where text can only grow; and no display at all."""
+"""Terminals and logs, where text grows, and in a terminal is rendered in its place; and no display at all."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .._compose import bundle, call_line, ending, plain_block, sentences, usage_line
 from .._events import Event, Finished, Part, Replace, TextDelta, ThinkingDelta, Usage
 from .._markdown.links import visible
 from .._reply import Reply
 from . import Publisher
+
+if TYPE_CHECKING:
+    from .in_place import InPlace
 
 _ERASE = "\r\x1b[2K"
 _DIM, _UNDIM = "\x1b[2m", "\x1b[22m"
@@ -23,6 +27,7 @@ class PlainRenderer:
         show_thinking: Whether thinking is written too, as it comes.
         show_usage: Whether tokens and seconds are written at the end.
         live: Whether this is a terminal, where a line can be taken back and thoughts can be dim.
+        in_place: Writes the answer, and writes it again as rendered Markdown; None where it stays as it came.
         clock: Seconds from any fixed point.
     """
 
@@ -33,12 +38,14 @@ class PlainRenderer:
         show_thinking: bool = True,
         show_usage: bool = False,
         live: bool = False,
+        in_place: InPlace | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
         self._show_thinking = show_thinking
         self._show_usage = show_usage
         self._live = live
+        self._in_place = in_place
         self._clock = clock
         self._label = ""
         self._opened = clock()
@@ -96,7 +103,9 @@ class PlainRenderer:
         """End the line, and say how it ended if not well."""
         self._erase()
         self._end_thinking()
-        self._put(self._held)
+        self._say(self._held)
+        if self._in_place is not None and reply.finish_reason == "interrupted":
+            self._in_place.leave()  # terminals write ^C where the cursor is
         for words in (*map(call_line, reply.tool_calls), *sentences(reply), ending(reply)):
             if words:
                 self._line(words)
@@ -108,7 +117,18 @@ class PlainRenderer:
         self._text += text
         text = self._held + text
         self._held = "\r" if text.endswith("\r") else ""
-        self._put(text.removesuffix("\r"))
+        self._say(text.removesuffix("\r"))
+
+    def _say(self, text: str) -> None:
+        """Write a piece of the answer."""
+        text = visible(text)
+        if self._in_place is None or not text:
+            self._put(text)
+            return
+        if not self._at_start and not self._in_place.growing:
+            self._put("\n")
+        self._in_place.add(text)
+        self._at_start = text.endswith("\n")
 
     def _think(self, text: str) -> None:
         if self._thinking_since is None:
@@ -128,6 +148,8 @@ class PlainRenderer:
 
     def _line(self, text: str) -> None:
         """Write a line of its own; end the one before it."""
+        if self._in_place is not None:
+            self._in_place.close()
         if not self._at_start:
             self._put("\n")
         if text:

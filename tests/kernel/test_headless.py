@@ -139,6 +139,17 @@ def test_a_terminal_shows_the_reply_as_plain_text(terminal, glm):
     assert said == ["what's up?", "two\nlines?"]
 
 
+def test_a_terminal_shows_the_reply_rendered_at_the_end(terminal, glm):
+    """While it comes it is plain text; then the same rows hold it without its marks."""
+    glm.say("# Big news\n\nIt is **bold**.", delay=0.05)
+
+    terminal.type("%chatglm -m glm-4.7 hi")
+    terminal.child.expect_exact("# Big news")
+    terminal.child.expect_exact("\x1b[J\x1b[1m\x1b[4mBig news\x1b[24m\x1b[22m\r\n\r\nIt")
+    terminal.child.expect_exact("\r\x1b[JIt is \x1b[1mbold\x1b[22m.\r\n")
+    terminal.sync()
+
+
 def test_ctrl_c_stops_a_reply_in_a_terminal(terminal, glm):
     """The reply ends, the terminal lives, the server sees us hang up."""
     glm.stall_after(2)
