@@ -275,6 +275,7 @@ def test_off_keeps_nothing_and_says_so(ask, shell, place, monkeypatch):  # noqa:
     for command in ("search x", "forget"):
         assert "the store is off" in str(fail(shell, f"%chatglm {command}"))
     assert "no conversation #1" in str(fail(shell, "%chatglm load #1"))
+    assert "The store is off" in ask("--cache one")
 
 
 def test_the_store_moves_with_what_is_open(ask, shell, tmp_path, place):  # noqa: F811

@@ -23,7 +23,7 @@ from ..renderers.cell import CellRenderer
 from ..renderers.formats import AtEnd, Verbatim
 from ..renderers.held import Held
 from ..renderers.plain import PlainRenderer, QuietRenderer
-from .conversations import USUAL, choose_for, configured, conversation, conversation_for, recalls
+from .conversations import NO_STORE, USUAL, choose_for, configured, conversation, conversation_for, recalls
 from .insert import code_for_cell, put_into_cell
 from .outcomes import Ask
 from .own_cell import OwnCell, failure
@@ -113,7 +113,7 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
     choice = choose_for(magics, arguments, recalls=recall is not None)
     guessed = configured(magics).over(Defaults.from_environment()) == Defaults()
     prompt = prompt_of(magics, asked)
-    told: list[str] = []
+    told = [] if recall is not None or not arguments.cache else [NO_STORE]
     chat = conversation_for(magics, asked, choice, told.append)
     reply = Reply()
     how = how_asked(magics, asked, chat, choice)

@@ -171,7 +171,7 @@ def stored_lines(magics: ChatGLMMagics, most: int) -> list[str]:
     memory = magics.memory
     opened = {chat.id for chat in magics.chats.values()}
     threads = [thread for thread in memory.all(most + len(opened)) if thread.id not in opened]
-    if not threads:
+    if not threads or not most:
         return []
     head = "Stored, the newest first; %chatglm load #NUMBER opens one, %chatglm search TEXT looks into all:"
     return [head, *thread_lines(threads[:most])]

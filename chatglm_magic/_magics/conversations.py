@@ -40,6 +40,7 @@ class _Nobody:
 
 
 _NUMBER = re.compile(r"#\d{1,9}")
+NO_STORE = "The store is off, so no answer is stored that --cache could show."
 USUAL = "default"
 """The conversation that every kernel begins with."""
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from .._chat import Chat
     from .._history import Place
     from .._reply import Reply
-    from .arguments import Arguments
     from .ask import Question
     from .commands import Commands
     from .desk import MagicsDesk
@@ -99,7 +98,7 @@ class ChatGLMMagics(Magics):
         self.chats: dict[str, Chat] = {}
         self.current = "default"
         self.last: Reply | None = None
-        self.asked: dict[str, tuple[Arguments, Reply]] = {}
+        self.asked: dict[str, tuple[Ask, Reply]] = {}
         self.listed: dict[str, list[str]] = {}
         self._errors = ErrorWatch(shell.compile)
         self._places = CellPlaces()
@@ -123,7 +122,7 @@ class ChatGLMMagics(Magics):
         question = ask(self, outcome, alone=False)
         if question.own_cell is not None:
             return self._begin(question, outcome)
-        with self._kept(question.reply, outcome.arguments), question.on_stage():
+        with self._kept(question.reply, outcome), question.on_stage():
             in_call(question.open, question.renderer, question.reply, nested=self.nested == "nest", note=self._say)
         return self._followed(question, outcome)
 
@@ -145,7 +144,7 @@ class ChatGLMMagics(Magics):
         question = ask(self, outcome, alone=cells.is_alone())
         if question.own_cell is not None:
             return self._begin(question, outcome)
-        with self._kept(question.reply, outcome.arguments), question.on_stage():
+        with self._kept(question.reply, outcome), question.on_stage():
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
         return self._followed(question, outcome)
 
@@ -168,6 +167,7 @@ class ChatGLMMagics(Magics):
             sys.stdout.write(f"{short_help()}\n")
             return Value()
         if arguments.new:
+            self.memory.begun = True
             if (chat := self.chats.get(arguments.conversation or self.current)) is not None:
                 chat.reset()
             return Value()
@@ -217,7 +217,7 @@ class ChatGLMMagics(Magics):
 
         job = self.jobs.add(question.label, asked.arguments.prompt, question.reply, self._places.cell_id)
         stage = ExitStack()
-        stage.enter_context(self._kept(question.reply, asked.arguments))
+        stage.enter_context(self._kept(question.reply, asked))
         stage.enter_context(question.on_stage())
         job.begin(lambda: wait_aside(question, stage))
         return self._shown_once(job)
@@ -245,11 +245,12 @@ class ChatGLMMagics(Magics):
         return self._errors.find(cell_sources(self.shell))
 
     @contextmanager
-    def _kept(self, reply: Reply, arguments: Arguments) -> Generator[None]:
+    def _kept(self, reply: Reply, asked: Ask) -> Generator[None]:
         """Keep a reply, however it ends, where the cell wants it and where commands look for it."""
+        arguments = asked.arguments
         self.last = reply
         if arguments.history:
-            self.asked[arguments.conversation or self.current] = arguments, reply
+            self.asked[arguments.conversation or self.current] = asked, reply
         try:
             yield
         finally:

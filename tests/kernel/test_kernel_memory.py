@@ -157,6 +157,23 @@ def test_what_followed_may_be_cut_off(start, glm):
     second = start()
     assert ("user", "three") in said_ever(second, "paper")
     assert [text for _, text in said(second, "paper")] == ["one", "re: one", "TWO", "re: TWO"]
+    second.ok("%config ChatGLMMagics.rerun = 'cut'")
+    second.ok("%%chatglm -c paper\nONE", cellId="a")
+    assert [text for _, text in said(second, "paper")] == ["ONE", "re: ONE"]
+    assert {("user", "three"), ("user", "TWO")} <= set(said_ever(second, "paper"))
+
+
+def test_a_question_that_failed_is_asked_again_after_a_restart(start, glm):
+    """`retry` in a fresh kernel asks what found no answer in the old one."""
+    glm.refuse(401, "1000", "no")
+    first = start()
+    assert first.run("%%chatglm -c paper\nare you there?").status == "error"
+    quit_(first)
+    glm.say("yes")
+
+    second = start()
+    assert [text.strip() for text in second.ok("%chatglm -c paper retry").markdown] == ["yes"]
+    assert said(second, "paper") == [("user", "are you there?"), ("assistant", "yes")]
 
 
 def test_off_writes_nothing(start, glm, place, tmp_path):
