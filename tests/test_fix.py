@@ -85,6 +85,24 @@ def test_fix_may_take_the_place_of_its_own_cell(shell, glm):
     assert shell.put == [("x = 2\n1 / x", True)]
 
 
+def test_retry_after_fix_offers_the_cell_again(shell, glm):
+    """Asked again, the corrected cell comes as it did the first time; a question in between is no fix."""
+    glm.say(FIXED)
+    fail(shell, "x = 0\n1 / x")
+    run(shell, "%chatglm fix replace")
+    glm.say("```python\nx = 3\n1 / x\n```")
+
+    shown = run(shell, "%chatglm retry")
+
+    assert shell.put == [("x = 2\n1 / x", True), ("x = 3\n1 / x", True)]
+    assert "-x = 0\n+x = 3\n 1 / x" in shown
+
+    run(shell, "%chatglm hello")
+    run(shell, "%chatglm retry")
+
+    assert len(shell.put) == 2
+
+
 def test_fix_works_on_what_could_not_even_be_compiled(shell, glm):
     """A SyntaxError has no frames, but a cell and a place."""
     glm.say("```python\ndef f():\n    pass\n```")

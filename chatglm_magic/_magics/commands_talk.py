@@ -105,15 +105,17 @@ class TalkCommands:
                 _refuse("Nothing was asked", chat, "there is nothing to ask again")
             prompt, place = last[0].text, Place(instead_of=last[0].id)
         # Another answer is wanted, so a stored one will only do where this very line says so.
-        again = replace(self._as_before(arguments, chat), prompt=prompt, cache=bool(arguments.cache))
-        return Ask(again, place, as_is=True)
+        before = self._as_before(arguments, chat)
+        again = replace(before.arguments, prompt=prompt, cache=bool(arguments.cache))
+        return Ask(again, place, as_is=True, then=before.then)
 
     def do_continue(self, arguments: Arguments) -> Ask:
         """Go on with the last answer: what comes is appended to it."""
         chat = self._chat(arguments)
         if not chat.messages or chat.messages[-1].role != "assistant":
             _refuse("Nothing was answered", chat, "there is nothing to go on with")
-        return Ask(replace(self._as_before(arguments, chat), prompt=GO_ON), Place(goes_on=True), as_is=True)
+        before = self._as_before(arguments, chat)
+        return Ask(replace(before.arguments, prompt=GO_ON), Place(goes_on=True), as_is=True)
 
     def do_last(self, arguments: Arguments) -> Value:
         """Show the last reply again; it is the cell's value."""
@@ -211,21 +213,21 @@ class TalkCommands:
             raise ConfigError(msg)
         return reply
 
-    def _as_before(self, arguments: Arguments, chat: Chat) -> Arguments:
-        """Give a question's options: those of this line, else those it was asked with."""
+    def _as_before(self, arguments: Arguments, chat: Chat) -> Ask:
+        """Give a question's options, those of this line, else those it was asked with; and what follows its reply."""
         before, reply = self.magics.asked.get(chat.name, (None, None))
         if before is None or reply is None:
-            return arguments
+            return Ask(arguments)
         answer = chat.messages[-1].content if chat.messages else ""
         if chat.unanswered is None and not answer.endswith(reply.text):
-            return arguments  # another question has become the last one
+            return Ask(arguments)  # another question has become the last one
         usual = Arguments()
         given = {
             name: value
             for name in Arguments.__slots__
             if (value := getattr(arguments, name)) != getattr(usual, name) and name != "prompt"
         }
-        return replace(before, out="", new=False, **given)
+        return Ask(replace(before.arguments, out="", new=False, **given), then=before.then)
 
 
 def _set(chat: Chat, name: str, value: str) -> None:
