@@ -13,6 +13,9 @@
  */
 
 const BUSY_AFTER = 600; // ms without a word from the kernel until the panel says that it waits
+const LONG = 12; // blocks of a text that streams from which it is drawn ten times a second, not twenty
+const PAUSE = 80; // ms between two drawings of such a text
+const PART = 16; // blocks that stand in one element: what is not on the screen is skipped by parts
 const NEAR = 48; // px from the end within which the log follows it
 const EXPORTS = [["md", "Markdown"], ["html", "HTML page"], ["ipynb", "Notebook (.ipynb)"], ["json", "JSON"]];
 const LOST = "The kernel that held this conversation is gone. What was said stays readable and can be copied; "
@@ -202,6 +205,7 @@ class Wire {
     this.synced = false;
     this.closed = false;
     this.queue = [];
+    this.flushed = 0; // when the last batch was drawn
     this.asked = new Map(); // request number → what to do with the answer
     this.patience = 1000;
     this.hear = (content) => this.receive(content);
@@ -267,13 +271,19 @@ class Wire {
     this.schedule();
   }
 
-  /** One batch a frame; where no frame comes (a hidden tab), soon. */
+  /** One batch a frame, rarely where only a long text grows; where no frame comes (a hidden tab), soon. */
   schedule() {
-    if (this.frame) return;
+    if (this.frame || this.queue.length === 0) return;
+    const pause = this.flushed + PAUSE - performance.now();
+    if (pause > 0 && this.queue.every((packet) => packet.k === "grow" && packet.keep >= LONG)) {
+      this.later ||= setTimeout(() => { this.later = 0; this.schedule(); }, pause);
+      return;
+    }
     const flush = () => {
       cancelAnimationFrame(this.frame);
       clearTimeout(this.timer);
       this.frame = 0;
+      this.flushed = performance.now();
       const packets = this.queue.splice(0);
       if (packets.length && !this.closed) this.take(packets);
     };
@@ -287,6 +297,7 @@ class Wire {
     this.closed = true;
     clearTimeout(this.watch);
     clearTimeout(this.retry);
+    clearTimeout(this.later);
     for (const answer of this.asked.values()) answer(null);
     this.model.off("msg:custom", this.hear);
   }
@@ -310,22 +321,26 @@ class Text {
 
   /**
    * Take a step.
-   * @param {number} keep how many blocks stay @param {string[]} blocks what comes behind them @param {string} tail
+   * @param {number} keep how many blocks stay @param {string[]} blocks what comes behind them @param {?string} tail null: another follows at once
    * @param {string} code more of the code at the end of the last block @returns {boolean} false if it does not fit
    */
   step(keep, blocks, tail, code = "") {
     if (keep > this.blocks.length) return false;
     if (keep < this.blocks.length || blocks.length) this.code = null;
-    while (this.blocks.length > keep) this.blocks.pop().remove();
+    while (this.blocks.length > keep) {
+      const part = this.blocks[this.blocks.length - 1].parentElement;
+      this.blocks.pop().remove();
+      if (!part.hasChildNodes()) part.remove();
+    }
     this.html.length = keep;
     if (blocks.length) {
       const made = blocks.map((html) => this.block(html));
+      this.place(made);
       this.blocks.push(...made);
       this.html.push(...blocks);
-      this.tail.before(...made);
     }
     if (code && !this.append(code)) return false;
-    if (tail !== this.drawn) {
+    if (tail !== null && tail !== this.drawn) {
       this.drawn = tail;
       this.tail.replaceChildren(fragment(tail));
       dress(this.tail);
@@ -335,6 +350,18 @@ class Text {
 
   /** Give the words as they read. (`innerText` leaves out what is not on the screen.) */
   plain() { return [...this.blocks, this.tail].map(wordsOf).filter(Boolean).join("\n\n"); }
+
+  /** Put blocks before the tail, in parts. */
+  place(made) {
+    let part = this.tail.previousElementSibling;
+    for (const node of made) {
+      if (!part || part.childElementCount >= PART) {
+        part = h("div", { class: "cg-part" });
+        this.tail.before(part);
+      }
+      part.append(node);
+    }
+  }
 
   block(html) {
     const node = h("div", { class: "cg-block" });
@@ -1203,9 +1230,11 @@ class Panel {
 
   /** @param {Packet[]} packets a frame's worth */
   take(packets) {
-    for (const packet of packets) {
+    for (const [at, packet] of packets.entries()) {
+      const next = packets[at + 1];
+      const passes = packet.k === "grow" && next?.k === "grow" && next.id === packet.id && next.part === packet.part;
       const does = this[`on_${packet.k}`];
-      if (typeof does === "function") does.call(this, packet);
+      if (typeof does === "function") does.call(this, passes ? { ...packet, tail: null } : packet);
     }
     this.log.stick();
     this.composer.drawButton();
