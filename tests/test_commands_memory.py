@@ -137,6 +137,19 @@ def test_conversations_of_one_name_are_told_by_number(ask, restart, shell):  # n
     assert "* paper-2" in ask("chats")
 
 
+def test_a_new_conversation_is_new(ask, restart, shell):  # noqa: F811
+    """One without a name, and one out of a file, take a name that nothing stored has."""
+    ask("new")
+    ask("one")
+    ask("save talk")
+    restart()
+    assert "begins" in ask("new")
+    assert magics_of(shell).current == "chat-2"
+    ask("two")
+    assert "Conversation chat-3 goes on: 2 messages" in ask("load talk")
+    assert said(shell, "chat-3") == ["one", "re: one"]
+
+
 def test_what_was_reset_stays_stored(ask, restart):  # noqa: F811
     """A new beginning leaves the old one where it is found."""
     ask("-c paper zebra")

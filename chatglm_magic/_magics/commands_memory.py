@@ -163,7 +163,10 @@ def _tell_what_is_kept(memory: Memory) -> None:
     say(*thread_lines(threads[:_LISTED]))
     if len(threads) > _LISTED:
         say(f"… and {len(threads) - _LISTED} more: %chatglm chats {len(threads)}")
-    say("Nothing is removed yet. %chatglm forget NAME, forget #NUMBER or forget all does it, for good.")
+    say(
+        "Nothing is removed yet. %chatglm forget NAME, forget #NUMBER or forget all does it, for good; "
+        "forget all also removes what was asked with --no-history."
+    )
 
 
 def stored_lines(magics: ChatGLMMagics, most: int) -> list[str]:
@@ -180,13 +183,17 @@ def stored_lines(magics: ChatGLMMagics, most: int) -> list[str]:
 def thread_lines(threads: Iterable[Thread]) -> list[str]:
     """List stored conversations, a line each."""
     listed = list(threads)
-    width = max((len(thread.name) for thread in listed), default=0)
+    width = max((len(_called(thread)) for thread in listed), default=0)
     number = max((len(str(thread.number)) for thread in listed), default=0)
     return [
-        f"  #{thread.number:<{number}}  {when(thread.updated)}  {thread.name:{width}}  "
+        f"  #{thread.number:<{number}}  {when(thread.updated)}  {_called(thread):{width}}  "
         f"{count_words(thread.count)}" + (f"  {thread.title}" if thread.title else "")
         for thread in listed
     ]
+
+
+def _called(thread: Thread) -> str:
+    return thread.name or "(no name)"
 
 
 def _conversations(count: int) -> str:
@@ -204,7 +211,7 @@ def _found(text: str, hits: list[Hit]) -> Shown:
     plain = [f"{head}:", ""]
     for hit in hits:
         thread = hit.thread
-        about = f"#{thread.number} {thread.name} · {when(hit.created)} · {_WHO.get(hit.role, hit.role)}"
+        about = f"#{thread.number} {_called(thread)} · {when(hit.created)} · {_WHO.get(hit.role, hit.role)}"
         pieces = list(_pieces(hit))
         shown = "".join(f"<mark>{literal(piece)}</mark>" if is_hit else literal(piece) for piece, is_hit in pieces)
         markdown.append(f"- {literal(about)}: {shown}")

@@ -13,7 +13,7 @@ from .._markdown.safe import safe
 from .._messages import OPTIONS, parse_option
 from .arguments import Arguments
 from .commands_memory import stored_lines
-from .conversations import USUAL, conversation, count_words
+from .conversations import USUAL, conversation, count_words, free_name
 from .outcomes import Ask, Value
 from .saying import Shown, Source, say
 
@@ -41,11 +41,7 @@ class TalkCommands:
     def do_new(self, _: Arguments, name: str = "") -> None:
         """Start a conversation, or switch to the one of that name."""
         magics = self.magics
-        if not name:
-            number = 2
-            while f"chat-{number}" in magics.chats:
-                number += 1
-            name = f"chat-{number}"
+        name = name or free_name(magics, "chat")
         magics.current = name
         told: list[str] = []
         count = len(conversation(magics, tell=told.append).messages)

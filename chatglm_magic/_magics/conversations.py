@@ -78,7 +78,8 @@ def open_stored(magics: ChatGLMMagics, thread: Thread) -> Chat:
     for chat in magics.chats.values():
         if chat.id == thread.id:
             return chat
-    chat = Chat(_Nobody(), name=free_name(magics, thread.name))
+    name = free_name(magics, thread.name) if thread.name in magics.chats else thread.name
+    chat = Chat(_Nobody(), name=name)
     _bring_back(magics, chat, thread)
     return _opened(magics, chat)
 
@@ -92,11 +93,12 @@ def _numbered(magics: ChatGLMMagics, number: str) -> Chat:
 
 
 def free_name(magics: ChatGLMMagics, wanted: str) -> str:
-    """Give a name that no open conversation has: the one that is wanted, or that with a number."""
+    """Give a name that no conversation has, open or stored: the one that is wanted, or that with a number."""
     name, number = wanted, 1
-    while name in magics.chats:
-        number += 1
-        name = f"{wanted}-{number}"
+    with suppress(StoreError):  # what cannot be read is not in the way
+        while name in magics.chats or magics.memory.find(name) is not None:
+            number += 1
+            name = f"{wanted}-{number}"
     return name
 
 
