@@ -65,7 +65,7 @@ class Keeper:
                 self.store.put("", row_of(question))
                 place = 0
             else:
-                self._keep(conversation)
+                self._keep(conversation, but=answer)
                 place = self._known[answer.id][1]
             self.store.put(thread_id, row_of(answer), place, streams=True)
             if answer.reply is not None:
@@ -112,8 +112,13 @@ class Keeper:
         self._thread_id, self._created = thread.id, thread.created
         self._known, self._chosen = _places(conversation.tree), dict(conversation.tree.chosen)
 
-    def _keep(self, conversation: Conversation) -> None:
-        """Write what differs from what is known to be kept."""
+    def _keep(self, conversation: Conversation, but: Said | None = None) -> None:
+        """Write what differs from what is known to be kept.
+
+        Args:
+            conversation: The conversation.
+            but: A message that is written by its caller.
+        """
         generation = self.store.generation
         if conversation.id != self._thread_id or generation != self._generation:
             self._thread_id, self._generation = conversation.id, generation
@@ -126,6 +131,8 @@ class Keeper:
         self.store.put_thread(self._thread(conversation), new=bool(now.keys() - known.keys()))
         for said in tree:
             place = now[said.id]
+            if said is but:
+                continue
             if said.id not in known:
                 self.store.put(thread_id, row_of(said), place[1])
             elif known[said.id] != place:

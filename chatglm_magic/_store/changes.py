@@ -28,12 +28,14 @@ _COLUMNS = (
     "key",
     "rest",
 )
-_PUT = f"""
+_INSERT = f"""
     INSERT INTO said (id, thread, place, owner, beat, {", ".join(_COLUMNS)})
     VALUES (:id, :thread, :place, :owner, :beat, {", ".join(f":{name}" for name in _COLUMNS)})
-    ON CONFLICT (id) DO UPDATE SET place = excluded.place, owner = excluded.owner, beat = excluded.beat,
-        thread = excluded.thread, {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}
 """  # noqa: S608 - the names are those above
+_UPDATE = f"""
+    UPDATE said SET thread = :thread, place = :place, owner = :owner, beat = :beat, indexed = 0,
+    {", ".join(f"{name} = :{name}" for name in _COLUMNS)} WHERE number = :number
+"""  # noqa: S608 - as above
 BATCH = 200
 """How many messages are indexed in one transaction, where many wait."""
 
@@ -93,13 +95,16 @@ class Changes:
         if thread_id and thread is None:
             return  # forgotten in the meantime
         told = {name: self._text(value) if isinstance(value, str) else value for name, value in row.items()}
-        self._unindex(str(row["id"]))
-        owned = {"owner": owner.me() if streams else "", "beat": time.time() if streams else 0}
-        self._db.execute(_PUT, {**told, **owned, "thread": thread, "place": place})
-        number = self._number(row["id"])
-        self._db.execute("DELETE FROM piece WHERE said = ?", (number,))
-        if not streams:
-            self._index(number)
+        told |= {"thread": thread, "place": place}
+        told |= {"owner": owner.me(), "beat": time.time()} if streams else {"owner": "", "beat": 0}
+        kept = self._kept(row["id"])
+        if kept is None:
+            self._db.execute(_INSERT, told)
+        else:
+            self._unindex(kept)
+            self._db.execute(_UPDATE, {**told, "number": kept["number"]})
+            self._db.execute("DELETE FROM piece WHERE said = ?", (kept["number"],))
+        self.is_behind |= self._words and not streams
 
     def grow(self, said_id: str, text: str, thought: str, *, anew: bool) -> None:
         """Keep more words of an answer that streams, or say that it lives where there are none.
@@ -140,14 +145,14 @@ class Changes:
     def remove(self, said_ids: Iterable[str]) -> None:
         """Remove messages, and the threads that hold nothing more."""
         for said_id in said_ids:
-            row = self._db.execute("SELECT thread FROM said WHERE id = ?", (said_id,)).fetchone()
-            if row is None:
+            kept = self._kept(said_id)
+            if kept is None:
                 continue
-            self._unindex(said_id)
-            self._db.execute("DELETE FROM said WHERE id = ?", (said_id,))
+            self._unindex(kept)
+            self._db.execute("DELETE FROM said WHERE number = ?", (kept["number"],))
             self._db.execute(
                 "DELETE FROM thread WHERE number = ? AND NOT EXISTS (SELECT 1 FROM said WHERE thread = thread.number)",
-                (row["thread"],),
+                (kept["thread"],),
             )
 
     def forget(self, thread_ids: Iterable[str]) -> None:
@@ -179,16 +184,20 @@ class Changes:
                 (encoded(text), encoded(thought), row["number"]),
             )
             self._db.execute("DELETE FROM piece WHERE said = ?", (row["number"],))
-            self._index(row["number"])
 
     def index_some(self) -> None:
         """Put messages into the index that are not in it yet, a handful."""
         if not self._words:
             return
         self._db.execute("INSERT OR IGNORE INTO fact VALUES ('fold', ?)", (FOLD,))
-        rows = self._db.execute("SELECT number FROM said WHERE indexed = 0 AND owner = '' LIMIT ?", (BATCH,)).fetchall()
+        rows = self._db.execute(
+            "SELECT number, thread, text FROM said WHERE indexed = 0 AND owner = '' LIMIT ?", (BATCH,)
+        ).fetchall()
         for row in rows:
-            self._index(row["number"])
+            if row["thread"] is not None:
+                words = fold(decoded(row["text"]))
+                self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row["number"], words))
+            self._db.execute("UPDATE said SET indexed = 1 WHERE number = ?", (row["number"],))
         self.is_behind = len(rows) == BATCH
 
     def renew_index(self) -> None:
@@ -221,25 +230,17 @@ class Changes:
         row = self._db.execute("SELECT number FROM said WHERE id = ?", (said_id,)).fetchone()
         return None if row is None else int(row["number"])
 
-    def _index(self, number: int | None) -> None:
-        if not self._words:
-            return
-        row = self._db.execute("SELECT text, thread FROM said WHERE number = ?", (number,)).fetchone()
-        if row["thread"] is not None:
-            self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, fold(decoded(row["text"]))))
-        self._db.execute("UPDATE said SET indexed = 1 WHERE number = ?", (number,))
+    def _kept(self, said_id: str) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._db.execute(
+            "SELECT number, thread, text, indexed FROM said WHERE id = ?", (said_id,)
+        ).fetchone()
+        return row
 
-    def _unindex(self, said_id: str) -> None:
+    def _unindex(self, kept: sqlite3.Row) -> None:
         """Take a message out of the index, which must be told the same words that it was given."""
-        if not self._words:
-            return
-        row = self._db.execute("SELECT number, thread, text, indexed FROM said WHERE id = ?", (said_id,)).fetchone()
-        if row is None or not row["indexed"]:
-            return
-        if row["thread"] is not None:
-            words = fold(decoded(row["text"]))
-            self._db.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (row["number"], words))
-        self._db.execute("UPDATE said SET indexed = 0 WHERE number = ?", (row["number"],))
+        if self._words and kept["indexed"] and kept["thread"] is not None:
+            words = fold(decoded(kept["text"]))
+            self._db.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (kept["number"], words))
 
 
 def pieces(database: sqlite3.Connection, number: int) -> tuple[str, str]:

@@ -58,8 +58,13 @@ class File:
         """Whether messages wait to be put into the index of words."""
         return self._changes is not None and self._changes.is_behind
 
-    def write(self, jobs: list[Job], growing: Iterable[Growing]) -> None:
+    def write(self, jobs: list[Job], growing: Iterable[Growing], *, index: bool) -> None:
         """Do all of these in one transaction, or none.
+
+        Args:
+            jobs: What is to be done.
+            growing: The answers that stream.
+            index: Whether a handful of messages is put into the index of words too.
 
         Raises:
             sqlite3.Error: It could not be written.
@@ -80,7 +85,7 @@ class File:
                     self._do(database, changes, job)
                 for answer in growing:
                     answer.write(changes)
-                if self.is_behind and not jobs:
+                if index and changes.is_behind:
                     changes.index_some()
                 database.execute("COMMIT")
             except BaseException:

@@ -17,7 +17,12 @@ _SILENT = 60.0
 
 def me() -> str:
     """Give this process's name: where it runs, its number, and when it was started."""
-    return f"{_machine()} {os.getpid()} {_started(os.getpid())}"
+    return _name(os.getpid())
+
+
+@cache
+def _name(number: int) -> str:
+    return f"{_machine()} {number} {_started(number)}"
 
 
 def lives(owner: str, beat: float) -> bool:

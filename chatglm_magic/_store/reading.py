@@ -21,6 +21,8 @@ _THREADS = """
     FROM thread
 """
 _TITLE = 80
+_UNINDEXED = 1000
+"""How many messages are read through at most that are not in the index."""
 _SAID = (
     "id",
     "parent",
@@ -137,17 +139,27 @@ def search(database: sqlite3.Connection, text: str, limit: int) -> list[Hit]:
 def _candidates(database: sqlite3.Connection, things: list[Wanted]) -> Iterator[sqlite3.Row]:
     """Give the messages that may hold what is wanted, the newest first."""
     match = " AND ".join(thing.match for thing in things if thing.match)
-    if match and has_words(database):
-        yield from database.execute(
-            "SELECT said.* FROM words JOIN said ON said.number = words.rowid "
-            "WHERE words MATCH ? AND said.thread IS NOT NULL ORDER BY words.rowid DESC",
-            (match,),
-        )
+    if not match or not has_words(database):
+        yield from _read_through(database, things, "1", -1)
         return
+    # What could not be put into the index yet, on a disk that is read-only perhaps, is the newest there is.
+    yield from _read_through(database, things, "indexed = 0", _UNINDEXED)
+    yield from database.execute(
+        "SELECT said.* FROM words JOIN said ON said.number = words.rowid "
+        "WHERE words MATCH ? AND said.thread IS NOT NULL ORDER BY words.rowid DESC",
+        (match,),
+    )
+
+
+def _read_through(database: sqlite3.Connection, things: list[Wanted], which: str, most: int) -> Iterator[sqlite3.Row]:
+    """Give the messages that hold what is wanted, without the index; `which` is our own words alone."""
     sign = next((thing.text for thing in things if is_sign(thing.text)), "")
-    for row in database.execute(
-        "SELECT * FROM said WHERE thread IS NOT NULL AND (? = '' OR instr(text, ?)) ORDER BY number DESC", (sign, sign)
-    ):
+    rows = database.execute(
+        f"SELECT * FROM said WHERE {which} AND thread IS NOT NULL AND (? = '' OR instr(text, ?)) "  # noqa: S608 - as said
+        "ORDER BY number DESC LIMIT ?",
+        (sign, sign, most),
+    )
+    for row in rows:
         compared = plain(decoded(row["text"]))
         if all(thing.text in compared for thing in things):
             yield row

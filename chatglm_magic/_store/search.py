@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from operator import add
 
 FOLD = f"1 {unicodedata.unidata_version}"
 """Changes whenever `fold` may give other words."""
@@ -19,6 +20,8 @@ _RUNS = re.compile(
 )
 _UNTOLD = re.compile("[\x00\ud800-\udfff]")
 _SIGNS = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]+")
+_ODD = re.compile("[^\x00-\x7f\xc0-\xff\u2010-\u2027\u2030-\u205e\u3001-\u3011\u4e00-\u9fff\uff01-\uff0f\uff1a-\uff20]")
+"""What may be another letter without its difference of width: most texts hold nothing of it."""
 _ASKED = re.compile(r'"([^"]*)"?|(\S+)')
 _WORD = re.compile(r"\w+")
 _UNKNOWN = re.compile("[\U00030000-\U0010ffff]")
@@ -45,7 +48,8 @@ class Wanted:
 
 def fold(text: str) -> str:
     """Give a text's words as they are in the index, with blanks between them."""
-    return _RUNS.sub(lambda found: _pairs(found[0]), plain(text))
+    small = plain(text) if _ODD.search(text) else text.casefold()
+    return _RUNS.sub(lambda found: f" {_pairs(found[0])} {found[0][-1]} ", small)
 
 
 def plain(text: str) -> str:
@@ -89,19 +93,20 @@ def _match(text: str, *, may_go_on: bool) -> str:
     """Give what is wanted as a phrase of FTS5's; whatever it holds is a word in it, for it stands in quotes."""
     if not _WORD.search(text) or _UNKNOWN.search(text):
         return ""
-    words = _RUNS.sub(lambda found: _pairs(found[0], at_end=found.end() == len(text)), text).replace('"', " ")
+
+    def words_of(found: re.Match[str]) -> str:
+        goes_on = found.end() == len(text) and len(found[0]) > 1  # then the last character is none by itself
+        return f" {_pairs(found[0])} {'' if goes_on else found[0][-1]} "
+
+    words = _RUNS.sub(words_of, text).replace('"', " ")
     last = text[-1]
     single = bool(_RUNS.fullmatch(last)) and not (len(text) > 1 and _RUNS.fullmatch(text[-2]))
     goes_on = single or (may_go_on and last.isalnum() and not _RUNS.fullmatch(last))
     return f'"{words}"*' if goes_on else f'"{words}"'
 
 
-def _pairs(run: str, *, at_end: bool = False) -> str:
-    """Give a run as words of two and the last character; the last is left out where the run may go on."""
-    pairs = [run[start : start + 2] for start in range(len(run) - 1)]
-    if not (at_end and pairs):
-        pairs.append(run[-1])
-    return f" {' '.join(pairs)} "
+def _pairs(run: str) -> str:
+    return " ".join(map(add, run, run[1:]))
 
 
 def _loosely(text: str) -> str:

@@ -236,6 +236,8 @@ class Store:
         Raises:
             StoreError: The file cannot be read.
         """
+        if self._exists():
+            self._writer.catch_up(_FLUSH)
         return self._read(lambda reading, database: reading.search(database, text, limit), [])
 
     def cell(self, cell: str, name: str = "") -> Thread | None:

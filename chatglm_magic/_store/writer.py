@@ -28,6 +28,8 @@ _GAP = 0.05
 """Seconds between two writes at least: a stream faster than that is one of a machine that catches up."""
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts while nothing can be written; the last one repeats."""
+_REST = 1.0
+"""Seconds without anything to write after which messages are put into the index of words, if nobody searches before."""
 _PATIENCE = 3
 """Attempts that fail because another process writes before anybody is told."""
 _MOST_WAITING = 64_000_000
@@ -77,7 +79,7 @@ class Writer:
         self._replies: dict[str, Reply] = {}
         self._growing: dict[str, Growing] = {}
         self._thread: threading.Thread | None = None
-        self._hurry = self._now = self._closing = False
+        self._hurry = self._now = self._index = self._closing = False
         self._begun = self._ended = self._failures = 0
         self._tried_at = 0.0
         self._generation = 0
@@ -152,6 +154,20 @@ class Writer:
         if not (self._jobs or (self._file is not None and self._file.is_open)):
             self.add(Job(lambda _: None))
 
+    def catch_up(self, timeout: float) -> bool:
+        """Wait until all that is written is in the index of words; tell whether it is.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        self.flush(timeout)
+        with self._changed:
+            if self._is_behind():
+                self._index = True
+                self._rouse()
+                self._changed.wait_for(lambda: not self._index, timeout)
+            return not self._is_behind()
+
     def close(self, timeout: float) -> bool:
         """Write what waits and end the thread; tell whether it ended in time."""
         with self._changed:
@@ -208,15 +224,17 @@ class Writer:
                 jobs = self._next_jobs()
                 replies = dict(self._replies)
                 last = self._closing and (not (jobs or replies) or self._failures > 0)
+                index = self._index or self._closing or not (self._hurry or self._now or replies)
                 self._hurry = self._now = False
                 self._begun += 1
-            succeeded = self._try(jobs, replies)
+            succeeded = self._try(jobs, replies, index=index)
             with self._changed:
                 if succeeded:
                     for job in jobs:
                         self._jobs.popleft()
                         self._waiting -= job.size
                     self._hurry |= bool(self._jobs)
+                self._index = self._index and succeeded and self._is_behind()
                 self._ended += 1
                 self._changed.notify_all()
                 if last or (self._closing and not self._jobs):
@@ -226,7 +244,7 @@ class Writer:
 
     def _wait(self) -> None:
         """Wait until there is something to do, and no longer than an answer's words may wait."""
-        while not (self._closing or self._now):
+        while not (self._closing or self._now or (self._index and self._is_behind())):
             now = time.monotonic()
             if self._failures:
                 due = self._tried_at + _PAUSES[min(self._failures, len(_PAUSES)) - 1]
@@ -234,8 +252,8 @@ class Writer:
                 due = self._tried_at + _GAP
             elif self._replies:
                 due = self._tried_at + PERIOD
-            elif self._file is not None and self._file.is_behind:
-                return
+            elif self._is_behind():
+                due = self._tried_at + _REST
             else:
                 self._changed.wait()
                 continue
@@ -254,14 +272,17 @@ class Writer:
                 break
         return found
 
-    def _try(self, jobs: list[Job], replies: dict[str, Reply]) -> bool:
+    def _is_behind(self) -> bool:
+        return self._file is not None and self._file.is_behind
+
+    def _try(self, jobs: list[Job], replies: dict[str, Reply], *, index: bool) -> bool:
         from .growing import Growing
 
         self._growing = {
             said_id: self._growing.get(said_id) or Growing(said_id, reply) for said_id, reply in replies.items()
         }
         try:
-            self.file.write(jobs, self._growing.values())
+            self.file.write(jobs, self._growing.values(), index=index)
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply goes on
             self._fail(error, replies)
             return False

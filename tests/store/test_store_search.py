@@ -137,6 +137,20 @@ def test_without_an_index_all_is_read_through(filled, monkeypatch):
     assert len(found(filled, "学习")) == 2
 
 
+def test_what_is_not_in_the_index_yet_is_found(filled, path):
+    """A message that waits for its place in the index is found like the others, once."""
+    filled.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE said SET indexed = 0 WHERE text LIKE 'Attention%'")
+        database.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        database.row_factory = sqlite3.Row
+        hits = reading.search(database, "attention", 9)
+    database.close()
+
+    assert [hit.snippet[:9] for hit in hits] == ["Attention"]
+    assert len(found(filled, "attention token")) == 1
+
+
 def test_an_older_index_is_begun_anew_before_something_is_forgotten(filled, path):
     """Rules that have changed leave no word of what is forgotten behind in the index."""
     filled.close()
