@@ -233,6 +233,8 @@ def typed(chat: Chat, sent: str) -> str:
 def _hang_up() -> None:
     """Stop all that are on their way, and wait a little until they have ended."""
     left = [asking for register in list(_REGISTERS.values()) for asking in register.running]
+    if not left:
+        return
     loop = io_thread.loop()
     for asking in left:
         call_soon(loop, asking.stop)

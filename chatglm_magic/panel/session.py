@@ -77,10 +77,7 @@ class Session:
         self._closed = True
         self.chat.unwatch(self._watcher)
         self.desk.watchers.discard(self)
-        if self.wire.views:
-            self.later(self._rest)
-
-    def _rest(self) -> None:
+        # At once, here: this may be the interpreter's end, when no thread begins any more.
         self.wire.views.clear()
         self.wire.forget()
 

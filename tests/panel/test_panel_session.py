@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -399,3 +401,28 @@ def test_a_closed_panel_watches_no_more():
 
     assert session() is None
     assert chat.watchers == ()
+
+
+LEFT_OPEN = """
+import sys
+sys.path[:0] = {path!r}
+from panel_kit import Page, chat_with
+from chatglm_magic import ChatPanel, TextDelta
+page = Page(ChatPanel(chat_with([TextDelta("Hello"), {seconds}])))
+page.ask("send", text="hi")
+page.wait(lambda: "Hello" in str(page.shown))
+if {seconds} == 0:
+    page.settled()
+print(page.panel.chat.messages[-1].content)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_process_with_an_open_panel_ends_by_itself(seconds):
+    """Neither a panel that was left open nor a reply on its way keeps Python from ending."""
+    code = LEFT_OPEN.format(path=[entry for entry in sys.path if entry], seconds=seconds)
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.stdout, done.returncode) == ("Hello\n", 0), done.stderr
+    assert done.stderr == ""
