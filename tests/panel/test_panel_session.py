@@ -413,7 +413,7 @@ page.ask("send", text="hi")
 page.wait(lambda: "Hello" in str(page.shown))
 if {seconds} == 0:
     page.settled()
-print(page.panel.chat.messages[-1].content)
+print(page.panel.chat.tree.path()[-1].content)
 """
 
 
