@@ -45,7 +45,7 @@ FITTING = """
 help, help keys, models, models flash, models zai 4.7, use zai:glm-4.7, login, login https://x.y/v1, status, set,
 set temperature, set temperature 0.2, set system Be terse; please., new, new 物理, chats, history, history 3, undo,
 retry, continue, reset, last, code, code 2, rename a, rename a b, rename #12 b, delete, delete a, delete #12, version,
-chats 50, search attention, search for a good name for my cat, search 注意力, forget, forget all, forget #12, forget a,
+chats 50, search, search attention, search for a good name for my cat, search 注意力, forget, forget all, forget #12, forget a,
 save, save talk.json, save ~/talk.json, save "my talk.json", load #12, load a, load ../a.json, load 'a b.json',
 export, export talk.html, export "两 个.md"
 """
@@ -53,7 +53,7 @@ PROMPTS = """
 help me with this; help closures; models of the atom in physics; use the force; login to my server please;
 status of it; set up a server; set temperature in my room to 20; new ideas for a talk; chats with cats;
 history of China; undo it; retry that; continue the story; reset my phone; last words; code review;
-rename this variable for me; delete all rows; version 2 of it; search; chats about cats; forget all about it;
+rename this variable for me; delete all rows; version 2 of it; chats about cats; forget all about it;
 forget about it; save the whales; load the dishwasher; export all of it; save "this" and that; delete #x; forget #x
 """
 

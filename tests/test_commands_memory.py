@@ -267,6 +267,7 @@ def test_files_that_cannot_be_are_refused(ask, shell, tmp_path):  # noqa: F811
         ("export a", "none"),
         ("export nowhere/a.md", "cannot be written"),
         ("save", "Say which file"),
+        ("search", "Say what to look for"),
         ("load mine.json", "mine.json is not a conversation"),
         ("load ~nobody-here/a.json", "no such user"),
         ("-c #99 hi", "No conversation #99"),
@@ -276,6 +277,18 @@ def test_files_that_cannot_be_are_refused(ask, shell, tmp_path):  # noqa: F811
         assert isinstance(error, ConfigError), line
         assert why in str(error), str(error)
     assert (tmp_path / "work" / "mine.json").read_text() == '{"mine": 1}'
+
+
+def test_a_relative_store_stays_where_it_was_named(ask, shell, tmp_path, monkeypatch):  # noqa: F811
+    """Also when the notebook goes to another folder; without a name it is the usual one again."""
+    run(shell, "%config ChatGLMMagics.store = 'mine.db'")
+    monkeypatch.chdir(tmp_path)
+    ask("-c paper one")
+    assert "1 conversation" in ask("forget")
+    assert (tmp_path / "work" / "mine.db").exists()
+    assert not (tmp_path / "mine.db").exists()
+    run(shell, "%config ChatGLMMagics.store = ''")
+    assert str(tmp_path / "store" / "said.db") in ask("status")
 
 
 def test_off_keeps_nothing_and_says_so(ask, shell, place, monkeypatch):  # noqa: F811

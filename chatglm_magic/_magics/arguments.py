@@ -86,7 +86,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "chats", "[n]", "the conversations: those that are open, and the newest n that are stored", rest=r"\d{0,6}"
     ),
-    Command("search", "TEXT", "find words in all that was ever said", rest=r".+"),
+    Command("search", "TEXT", "find words in all that was ever said", rest=r".*"),
     Command("history", "[n]", "what was said, or its last n exchanges", rest=r"\d{0,6}"),
     Command("undo", "", "take the last exchange back"),
     Command("retry", "", "ask the last question again, in the place of its answer"),

@@ -41,6 +41,9 @@ class MemoryCommands:
     def do_search(self, arguments: Arguments, *_: str) -> Value:
         """Find words in all that was ever said, and say how to open where they are."""
         text = _rest(arguments)
+        if not text:
+            msg = "Say what to look for: %chatglm search attention"
+            raise ConfigError(msg)
         hits = self._kept("search").search(text, _HITS)
         if hits:
             _found(text, hits).show()

@@ -44,9 +44,9 @@ class Memory:
             where: A path, `:memory:`, `off`, or empty for the usual place.
             chats: The conversations that are open.
         """
-        from .._store.place import configure
+        from .._store.place import configure, place
 
-        configure(where)
+        configure(place(where) if where.strip() else "")  # a relative path means what it means now
         for chat in chats:
             self.leave(chat)
             self.keep(chat)
