@@ -20,15 +20,8 @@ from .._loop import in_this_loop
 from .._reply import Reply
 from ..renderers import Renderer
 from ..renderers.cell import CellRenderer
-from ..renderers.formats import AtEnd, Verbatim
-from ..renderers.held import Held
-from ..renderers.plain import PlainRenderer, QuietRenderer
 from .conversations import NO_STORE, USUAL, choose_for, configured, conversation, conversation_for, recalls
-from .insert import code_for_cell, put_into_cell
 from .outcomes import Ask
-from .own_cell import OwnCell, failure
-from .pacing import paced
-from .prompt import Prompt, notebook_of, prepare
 from .stop import StopButton, can_show_button
 
 if TYPE_CHECKING:
@@ -37,6 +30,7 @@ if TYPE_CHECKING:
     from ..renderers.in_place import InPlace
     from .arguments import Arguments
     from .magic import ChatGLMMagics
+    from .own_cell import OwnCell
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +106,36 @@ def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
     recall = magics.memory.answer if recalls(magics, arguments) else None
     choice = choose_for(magics, arguments, recalls=recall is not None)
     guessed = configured(magics).over(Defaults.from_environment()) == Defaults()
-    prompt = prompt_of(magics, asked)
+    prompt, notes = prompt_of(magics, asked)
     told = [] if recall is not None or not arguments.cache else [NO_STORE]
     chat = conversation_for(magics, asked, choice, told.append)
     reply = Reply()
     how = how_asked(magics, asked, chat, choice)
 
     def open_events(notify: Callable[[str], None]) -> AsyncGenerator[Event]:
-        events = chat.stream(prompt.text, reply=reply, notify=notify, recall=recall, **how)
-        return events if recall is None else paced(events, reply)
+        events = chat.stream(prompt, reply=reply, notify=notify, recall=recall, **how)
+        if recall is None:
+            return events
+        from .pacing import paced
+
+        return paced(events, reply)
 
     def lasting() -> str:
         new = reply.replayed is None and magics.say_once(choice.why)
-        return " ".join((choice.why if new and guessed else "", *told, *prompt.notes)).strip()
+        return " ".join((choice.why if new and guessed else "", *told, *notes)).strip()
 
     notice = "" if magics.was_said(choice.why) else choice.why
-    renderer = _renderer(magics, arguments, own_cell, exclusive=alone)
-    held = recall is not None and isinstance(renderer, CellRenderer | Verbatim)
+    renderer, in_cell = _renderer(magics, arguments, own_cell, exclusive=alone)
+    held = recall is not None and in_cell
     with_button = alone and not arguments.quiet and can_show_button(magics.shell)
     stop = StopButton(magics.shell, own_cell, later=held) if with_button else None
     if held:
+        from ..renderers.held import Held
+
         renderer = Held(renderer, lambda: reply.replayed is not None, stop.keep_place if stop else lambda: None)
     return Question(
         label=_label(choice),
-        notice=" ".join((notice, *told, *prompt.notes)).strip(),
+        notice=" ".join((notice, *told, *notes)).strip(),
         lasting=lasting,
         open=open_events,
         reply=reply,
@@ -157,6 +157,8 @@ def _own_cell(shell: InteractiveShell, asked: Ask) -> OwnCell | None:
         raise ConfigError(msg)
     if not can_show_button(shell) or not hasattr(shell.display_pub, "pub_socket"):
         return None
+    from .own_cell import OwnCell
+
     return OwnCell(shell.display_pub)
 
 
@@ -172,19 +174,28 @@ async def wait_aside(question: Question, stage: ExitStack) -> None:
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
     except Exception as error:
         if question.own_cell is not None:
+            from .own_cell import failure
+
             question.own_cell.publish(*failure(error))
         raise
 
 
-def prompt_of(magics: ChatGLMMagics, asked: Ask) -> Prompt:
+def prompt_of(magics: ChatGLMMagics, asked: Ask) -> tuple[str, tuple[str, ...]]:
     """Put the notebook's values into a prompt, unless it is complete.
+
+    Returns:
+        The prompt, and what the user should know about it.
 
     Raises:
         ConfigError: An option names what is not there.
     """
-    if asked.as_is:
-        return Prompt(asked.arguments.prompt)
-    return prepare(asked.arguments, notebook_of(magics.shell, magics.find_error()))
+    arguments = asked.arguments
+    if asked.as_is or not ("{" in arguments.prompt or arguments.variables or arguments.cells or arguments.err):
+        return arguments.prompt, ()
+    from .prompt import notebook_of, prepare
+
+    prompt = prepare(arguments, notebook_of(magics.shell, magics.find_error()))
+    return prompt.text, prompt.notes
 
 
 def _check(magics: ChatGLMMagics, arguments: Arguments, reply: Reply) -> None:
@@ -199,6 +210,8 @@ def _check(magics: ChatGLMMagics, arguments: Arguments, reply: Reply) -> None:
         _ = reply.json
     if not arguments.insert and arguments.format != "code":
         return
+    from .insert import code_for_cell, put_into_cell
+
     code = code_for_cell(reply.code)
     if not code:
         reply.add(Part("notice", "There is no code in this reply."))
@@ -216,8 +229,8 @@ def show_dry_run(magics: ChatGLMMagics, asked: Ask) -> None:
 
     arguments = asked.arguments
     choice = choose_for(magics, arguments)
-    prompt = prompt_of(magics, asked)
-    name, notes = arguments.conversation or magics.current, list(prompt.notes)
+    prompt, said = prompt_of(magics, asked)
+    name, notes = arguments.conversation or magics.current, list(said)
     chat = magics.chats.get(name)
     if chat is None and name != USUAL and magics.memory.find(name) is not None:
         chat = conversation(magics, name, notes.append)
@@ -226,7 +239,7 @@ def show_dry_run(magics: ChatGLMMagics, asked: Ask) -> None:
     if magics.history_tokens is not None:
         chat.history_tokens = magics.history_tokens
     how = how_asked(magics, asked, chat, choice)
-    request = chat.request(prompt.text, **how | {"remember": arguments.history and not arguments.new})
+    request = chat.request(prompt, **how | {"remember": arguments.history and not arguments.new})
     magics.shell.display_pub.publish(tell(request, choice.provider, tuple(notes)))
 
 
@@ -252,33 +265,48 @@ def _label(choice: Choice) -> str:
     return " · ".join(part for part in (model, getattr(choice.provider, "caption", "")) if part)
 
 
-def _renderer(magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | None, *, exclusive: bool) -> Renderer:
-    """Choose how a reply is shown: by what the user said, else by where the output goes."""
+def _renderer(
+    magics: ChatGLMMagics, arguments: Arguments, own_cell: OwnCell | None, *, exclusive: bool
+) -> tuple[Renderer, bool]:
+    """Choose how a reply is shown: by what the user said, else by where the output goes.
+
+    Returns:
+        Who shows it, and whether it grows in a cell.
+    """
     from IPython.core.displaypub import CapturingDisplayPublisher
 
     shell: InteractiveShell = magics.shell
     publisher, form = own_cell or shell.display_pub, arguments.format
-    show_thinking = magics.show_thinking and not arguments.hide_thinking
-    show_usage = arguments.usage
-    if arguments.quiet:
-        return QuietRenderer()
-    if isinstance(publisher, CapturingDisplayPublisher):
-        return QuietRenderer(publisher, show_thinking=show_thinking, show_usage=show_usage, form=form)
+    captured = isinstance(publisher, CapturingDisplayPublisher)
+    how: dict[str, Any] = {
+        "show_thinking": magics.show_thinking and not arguments.hide_thinking,
+        "show_usage": arguments.usage,
+        "form": form,
+    }
+    if arguments.quiet or captured:
+        from ..renderers.plain import QuietRenderer
+
+        return QuietRenderer() if arguments.quiet else QuietRenderer(publisher, **how), False
     if getattr(shell, "kernel", None) is None:
-        if form in {"code", "json"}:
-            return AtEnd(_write, form, show_usage=show_usage)
-        live = sys.stdout.isatty()
-        in_place = _in_place(shell) if live and form == "md" else None
-        return PlainRenderer(_write, show_thinking=show_thinking, show_usage=show_usage, live=live, in_place=in_place)
-    renderer = CellRenderer(
-        publisher,
-        exclusive=exclusive,
-        hz=magics.refresh_hz,
-        show_thinking=show_thinking,
-        show_usage=show_usage,
-        form=form,
-    )
-    return Verbatim(renderer, form) if form in {"text", "json"} else renderer
+        return _in_terminal(shell, **how), False
+    renderer = CellRenderer(publisher, exclusive=exclusive, hz=magics.refresh_hz, **how)
+    if form not in {"text", "json"}:
+        return renderer, True
+    from ..renderers.formats import Verbatim
+
+    return Verbatim(renderer, form), True
+
+
+def _in_terminal(shell: InteractiveShell, form: str, *, show_thinking: bool, show_usage: bool) -> Renderer:
+    if form in {"code", "json"}:
+        from ..renderers.formats import AtEnd
+
+        return AtEnd(_write, form, show_usage=show_usage)
+    from ..renderers.plain import PlainRenderer
+
+    live = sys.stdout.isatty()
+    in_place = _in_place(shell) if live and form == "md" else None
+    return PlainRenderer(_write, show_thinking=show_thinking, show_usage=show_usage, live=live, in_place=in_place)
 
 
 def _in_place(shell: InteractiveShell) -> InPlace | None:
