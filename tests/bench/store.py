@@ -55,9 +55,9 @@ def cost(served: Server, runs: int, tokens: int) -> None:
     for run in range(runs):
         for kept in (True, False) if run % 2 else (False, True):
             with tempfile.TemporaryDirectory() as folder, kernel(f"{folder}/x.db" if kept else "off") as running:
-                begun = watch(running, CONTESTANTS["ours"].load).wall
-                begun += watch(running, cell("ours", served.origin, "markdown", 20, 0)).wall
-                figures["N2 load and first answer, wall"][kept].append(begun)
+                begun = watch(running, CONTESTANTS["ours"].load).cpu
+                begun += watch(running, cell("ours", served.origin, "markdown", 20, 0)).cpu
+                figures["N2 load and first answer"][kept].append(begun)
                 for what, wire, pause in (
                     ("N4 catch-up", "markdown", 0.0),
                     ("N4 snapshots", "webmarkdown", 0.0),
