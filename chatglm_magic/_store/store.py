@@ -247,7 +247,8 @@ class Store:
             cell: As in `Place`.
             name: The thread's name, if it must have one.
         """
-        return self._quietly(lambda reading, database: reading.of_cell(database, cell, name))
+        # A kernel's first question waits for this: it looks at what is there, without opening all to write.
+        return self._quietly(lambda reading, database: reading.of_cell(database, cell, name), at_once=True)
 
     def answer(self, key: str) -> Said | None:
         """Give the newest answer that ended well to the request of that key; None as in `cell`."""
@@ -265,14 +266,14 @@ class Store:
             msg = self.trouble or f"{self.where} is busy, so this is not done yet. It is tried again."
             raise StoreError(msg)
 
-    def _quietly(self, ask: Callable[[Any, sqlite3.Connection], _T | None]) -> _T | None:
+    def _quietly(self, ask: Callable[[Any, sqlite3.Connection], _T | None], *, at_once: bool = False) -> _T | None:
         try:
-            return self._read(ask, None)
+            return self._read(ask, None, at_once=at_once)
         except StoreError:
             return None
 
-    def _read(self, ask: Callable[[Any, sqlite3.Connection], _T], nothing: _T) -> _T:
-        if not self._exists():
+    def _read(self, ask: Callable[[Any, sqlite3.Connection], _T], nothing: _T, *, at_once: bool = False) -> _T:
+        if not (at_once and self._writer.is_idle) and not self._exists():
             return nothing
         import sqlite3
 

@@ -149,6 +149,12 @@ class Writer:
             self._changed.wait_for(lambda: self._ended >= target, timeout)
             return self._ended >= target and not self._failures
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be written."""
+        with self._changed:
+            return not (self._jobs or self._replies) and self._begun == self._ended
+
     def open(self) -> None:
         """Have the file opened if it is not: what a process left half done that died is put in order then."""
         if not (self._jobs or (self._file is not None and self._file.is_open)):
