@@ -202,8 +202,8 @@ def main() -> None:
         row = {key: statistics.median(each[key] for each in rows) for key in rows[0]}
         print(
             f"{MESSAGES} messages: to be read after {row['opened']:.2f} s (goal 1), {row['work']:.2f} s of them work"
-            f" on the page, longest task {row['longest']:.0f} ms; all in the page: {row['nodes']:.0f} nodes, scrolled at"
-            f" {row['fps']:.0f} frames a second, worst frame {row['worst']:.0f} ms, {row['late']:.1f} % late"
+            f" on the page, longest task {row['longest']:.0f} ms; all in the page: {row['nodes']:.0f} nodes, scrolled"
+            f" at {row['fps']:.0f} frames a second, worst frame {row['worst']:.0f} ms, {row['late']:.1f} % late"
         )
         grown = memory(person, 2 if given.quick else 4)
         print(
