@@ -47,13 +47,13 @@ def sent(glm) -> list[str]:
     return [message["content"] for message in glm.requests[-1].json["messages"]]
 
 
-def test_a_killed_kernel_takes_nothing_with_it(start, glm):
+def test_a_killed_kernel_takes_nothing_with_it(start, glm, place):
     """After `kill -9` in the middle of a reply, another kernel shows what had come, and goes on with it."""
     glm.say(WORDS, delay=0.01)
     first = start()
     run = first.submit("%%chatglm -c paper --out a\ntell me a story")
     first.wait(lambda: any("word99 " in m.content["data"].get("text/markdown", "") for m in run.paints))
-    first.settle(1.0)
+    first.wait(lambda: any(b"word99 " in path.read_bytes() for path in place.parent.iterdir()))
     os.kill(first.pid, signal.SIGKILL)
     glm.wait_until(lambda: glm.aborted == 1)
     glm.forget()
