@@ -160,10 +160,12 @@ class PanelPage:
     def tell(self, kind: str, **fields: Any) -> None:
         """Tell the page something as the kernel would, and wait until it is drawn."""
         self.page.evaluate("packet => window.__tell(packet)", {"k": kind, **fields})
-        self.settle()
+        self.settle(long=fields.get("keep", 0) >= 12)
 
-    def settle(self) -> None:
-        """Wait until what was told is drawn."""
+    def settle(self, *, long: bool = False) -> None:
+        """Wait until what was told is drawn; a long text is drawn more rarely."""
+        if long:
+            self.page.wait_for_timeout(200)
         self.page.evaluate("() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))")
 
     def snap(self, *messages: dict[str, Any], earlier: int = 0, state: str = "ready", **more: Any) -> None:

@@ -84,7 +84,7 @@ def test_no_hostile_text_does_anything_while_it_streams(panels):
                 panel.page.evaluate(
                     "packet => window.__tell(packet)", {"k": "grow", "id": f"a{number}", "part": "answer", **packet}
                 )
-            panel.settle()
+            panel.settle(long=steps[-1].keep >= 12)
             shown, whole = panel.page.evaluate(
                 """([id, html]) => { const place = document.createElement('template'); place.innerHTML = html;
                 const log = document.querySelector(`[data-id=${id}] > .cg-text`).cloneNode(true);

@@ -16,11 +16,11 @@ WIDE = (
 )
 
 
-def findings(panel) -> list[str]:
+def findings(page) -> list[str]:
     """Give axe-core's findings in the panel: serious and critical ones."""
-    if not panel.page.evaluate("() => 'axe' in window"):
-        panel.page.evaluate(AXE.read_text(encoding="utf-8") + "; undefined")
-    found = panel.page.evaluate("() => axe.run('.cg-panel', {resultTypes: ['violations']})")
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8") + "; undefined")
+    found = page.evaluate("() => axe.run('.cg-panel', {resultTypes: ['violations']})")
     assert found["passes"]
     return [
         f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
@@ -42,29 +42,29 @@ THEMES = {
 def test_axe_has_nothing_serious_to_say(panels, theme):
     """In each theme, empty, full, with lists open, in mid-answer and without a kernel, axe-core finds nothing bad."""
     with panels.opens(**THEMES[theme]) as panel:
-        assert findings(panel) == [], "waiting"
+        assert findings(panel.page) == [], "waiting"
         panel.snap()
-        assert findings(panel) == [], "empty"
+        assert findings(panel.page) == [], "empty"
         panel.snap(
             *rich(), question("q3", "Why?"), answer("a3", "", state="failed", note="No answer came.", can=["retry"])
         )
         for group in panel.page.get_by_role("group").all()[:1]:
             group.hover()
         panel.page.add_style_tag(content=".cg-bar { opacity: 1 !important }")  # as it is when the mouse is over it
-        assert findings(panel) == [], "full"
+        assert findings(panel.page) == [], "full"
         for name in ("Model: glm-4.7", "Conversations: Attention", "Export"):
             panel.button(name).click()
-            assert findings(panel) == [], name
+            assert findings(panel.page) == [], name
             panel.page.keyboard.press("Escape")
         panel.button("Edit", panel.group("You, question 1")).click()
         panel.message.fill("What is in {d")
         panel.tell("chips", tokens=9, names=[{"name": "df", "kind": "DataFrame"}], offer=[{"name": "df", "kind": "x"}])
-        assert findings(panel) == [], "writing"
+        assert findings(panel.page) == [], "writing"
         thoughts = {"blocks": ["<p>Hm.</p>"], "tail": "", "seconds": 1}
         panel.snap(question("q", "a"), answer("a", state="streaming", thinking=thoughts), state="thinking")
-        assert findings(panel) == [], "thinking"
+        assert findings(panel.page) == [], "thinking"
         panel.page.evaluate("() => window.__session.statusChanged.emit('dead')")
-        assert findings(panel) == [], "dead"
+        assert findings(panel.page) == [], "dead"
 
 
 @pytest.mark.parametrize("width", [320, 480, 960])

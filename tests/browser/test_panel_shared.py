@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from panel_lab import SECONDS, RealPanel, opens_panel
 from playwright.sync_api import expect
+from test_browser_cell import ANSWER
+from test_panel_looks import findings
 
 pytestmark = pytest.mark.browser
 
@@ -193,3 +195,24 @@ def test_a_variable_is_offered_and_shown(lab, glm):
 
         assert "17, 4, 99" in glm.requests[-1].json["messages"][-1]["content"]
         assert panel.texts()[0] == "Sum {numbers}"
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"])
+def test_axe_has_nothing_serious_to_say_in_jupyterlabs_themes(lab, glm, theme):
+    """In the themes that JupyterLab brings, axe-core finds nothing bad, contrast included."""
+    with opens_panel(lab, glm) as (panel, notebook):
+        glm.say(ANSWER, thinking="A formula, a table, code.")
+        panel.ask("Explain `attention` in {curly} words.")
+        panel.reads("中文也可以")
+        panel.rests()
+        notebook.js(
+            """theme => (window.jupyterapp || window.jupyterlab).commands
+            .execute('apputils:change-theme', {theme})""",
+            theme,
+        )
+        panel.page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
+        panel.node.locator(".cg-fold").click()
+        panel.page.add_style_tag(content=".cg-bar { opacity: 1 !important }")  # as it is when the mouse is over it
+        assert findings(panel.page) == []
+        panel.node.get_by_role("button", name="Model:").click()
+        assert findings(panel.page) == []

@@ -13,8 +13,7 @@
  */
 
 const BUSY_AFTER = 600; // ms without a word from the kernel until the panel says that it waits
-const LONG = 12; // blocks of a text that streams from which it is drawn ten times a second, not twenty
-const PAUSE = 80; // ms between two drawings of such a text
+const PAUSES = [[200, 140], [12, 80]]; // of a text with so many blocks, ms between two drawings; none where it is shorter
 const PART = 16; // blocks that stand in one element: what is not on the screen is skipped by parts
 const NEAR = 48; // px from the end within which the log follows it
 const EXPORTS = [["md", "Markdown"], ["html", "HTML page"], ["ipynb", "Notebook (.ipynb)"], ["json", "JSON"]];
@@ -192,6 +191,9 @@ class Surroundings {
 
 // ── The wire ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Tell how long a packet may wait after the last drawing. @param {Packet} packet */
+const pauseAfter = ({ k, keep }) => (k === "grow" && PAUSES.find(([blocks]) => keep >= blocks)?.[1]) || 0;
+
 /** Numbered packets in, requests out; asks for the whole again when one is missing. */
 class Wire {
   /** @param {(packets: Packet[]) => void} take @param {(waits: boolean) => void} waiting */
@@ -274,8 +276,8 @@ class Wire {
   /** One batch a frame, rarely where only a long text grows; where no frame comes (a hidden tab), soon. */
   schedule() {
     if (this.frame || this.queue.length === 0) return;
-    const pause = this.flushed + PAUSE - performance.now();
-    if (pause > 0 && this.queue.every((packet) => packet.k === "grow" && packet.keep >= LONG)) {
+    const pause = this.flushed + Math.min(...this.queue.map(pauseAfter)) - performance.now();
+    if (pause > 0) {
       this.later ||= setTimeout(() => { this.later = 0; this.schedule(); }, pause);
       return;
     }
@@ -1468,7 +1470,7 @@ class Panel {
         if (one.said.state === "streaming") one.set({ ...one.said, blocks: one.text.html.map((html, at) => html || one.text.blocks[at].innerHTML),
           tail: one.text.drawn, state: "stopped", note: "[the kernel went away]", thinking: one.said.thinking, can: [] });
       }
-      this.pending?.node.classList.add("cg-unsent");
+      this.pending?.node.append(h("div", { class: "cg-note", text: "[not sent]" }));
       this.node.classList.add("cg-lost");
       this.announcer.say(LOST);
     } else if (what === "away" || what === "back") {
