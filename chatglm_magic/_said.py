@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from ._events import Part, Reason, Usage
@@ -39,6 +40,7 @@ class Said:
         warnings: Of an answer, short names of what was odd and tolerated.
         error: Of an answer that failed, what happened, in a sentence.
         key: Of an answer, the name of the request that it answers: equal requests have equal keys.
+        replayed: Of a stored answer that was given again, when it was given first; None for all others.
         reply: Of an answer, the reply that is coming; None before and after.
     """
 
@@ -60,6 +62,7 @@ class Said:
     warnings: tuple[str, ...] = ()
     error: str = ""
     key: str = ""
+    replayed: datetime | None = None
     reply: Reply | None = field(default=None, repr=False)
 
     @property
@@ -89,6 +92,7 @@ class Said:
         self.usage = reply.usage
         self.elapsed, self.first_event = reply.elapsed, reply.first_event
         self.thinking_seconds += reply.thinking_seconds
+        self.replayed = reply.replayed
         self.warnings = tuple(dict.fromkeys((*self.warnings, *reply.warnings)))
         self.reply = None
 

@@ -33,6 +33,7 @@ class MagicsDesk(Desk):
         self._magics = magics
         super().__init__(self.first())
         self._listed = magics.listed
+        self._label = ""
 
     def first(self) -> Chat:
         """Give the conversation that cells ask in."""
@@ -92,10 +93,12 @@ class MagicsDesk(Desk):
         """Give the model that answers, as the picker names it; what is configured, where nobody can be asked."""
         del chat
         magics = self._magics
-        try:
-            return label_of(choose_for(magics, Arguments()))
-        except ChatGLMError:
-            return ":".join(word for word in (magics.provider, magics.model) if word)
+        if not self._label:  # whether there is a key may have to be asked of a slow keyring
+            try:
+                self._label = label_of(choose_for(magics, Arguments()))
+            except ChatGLMError:
+                self._label = ":".join(word for word in (magics.provider, magics.model) if word)
+        return self._label
 
     def models(self, chat: Chat) -> list[str]:
         """List the models that are known without asking anybody."""
@@ -116,6 +119,7 @@ class MagicsDesk(Desk):
         """Let a model answer from now on, in this kernel: what `%chatglm use` does."""
         del chat
         self._magics.commands.use(model)
+        self._label = ""
 
     def how(self, chat: Chat) -> dict[str, Any]:
         """Give what `Chat.stream` takes for a question, as a cell without options would ask it."""
@@ -142,6 +146,7 @@ class MagicsDesk(Desk):
 
     def after_cell(self) -> None:
         """Let panels see what a cell may have changed: names, models, settings."""
+        self._label = ""
         for panel in list(self.watchers):
             panel.mark(path=False)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._compose import block
+from .._compose import block, day
 from .._conversation import Conversation
 from .._events import Source
 from .._markdown.blocks import code_blocks
@@ -262,6 +262,8 @@ def note_of(said: Said) -> str:
     words = [_SENTENCES[name] for name in said.warnings if name in _SENTENCES]
     if said.thinking.strip() and not said.content.strip() and said.finish_reason == "stop":
         words.append("The model only thought, and gave no answer.")
+    if said.replayed is not None:
+        words.append(f"Stored answer of {day(said.replayed)}.")
     return " ".join((*words, _NOTES.get(said.finish_reason or "", ""))).strip()
 
 

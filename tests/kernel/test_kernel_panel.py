@@ -229,3 +229,27 @@ def test_a_panel_outlives_a_reload_of_the_extension(kernel, glm, open_panel):
     assert page.answer("ping")["k"] == "pong"
     page.exchange("send", text="hi")
     assert page.last["blocks"] == ["<p>Hello</p>"]
+
+
+def test_stored_conversations_are_picked_and_stored_answers_marked(kernel, glm, open_panel):
+    """What an earlier session said is found by its words and goes on; an answer out of the store says so."""
+    glm.say("Hello")
+    kernel.ok("%config ChatGLMMagics.store = ':memory:'")
+    kernel.ok("%chatglm -c paper about otters")
+    kernel.ok("%reload_ext chatglm_magic")
+    kernel.ok(f"%config ChatGLMMagics.provider = 'openai'\n%config ChatGLMMagics.base_url = {glm.url!r}")
+    kernel.ok("%config ChatGLMMagics.model = 'glm-4.7'\n%config ChatGLMMagics.store = ':memory:'")
+    page = open_panel()
+    found = page.answer("find", what="chat", text="otters")["items"]
+    assert [(item["title"], item["count"]) for item in found] == [("paper: about otters", 2)]
+    page.answer("chat", name=found[0]["name"])
+    page.wait(lambda: len(page.shown) == 2)
+    assert (page.head["title"], page.shown[0]["source"]) == ("paper", "about otters")
+
+    kernel.ok("%config ChatGLMMagics.cache = 'replay'")
+    page.answer("new", name="")
+    page.wait(lambda: not page.shown)
+    asked = len(glm.requests)
+    answer = page.exchange("send", text="about otters")
+    assert len(glm.requests) == asked
+    assert (answer["blocks"], answer["note"][:16]) == (["<p>Hello</p>"], "Stored answer of")
