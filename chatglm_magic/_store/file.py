@@ -138,9 +138,13 @@ class File:
                 return trouble_of(failure, self.where)
         return trouble_of(error, self.where, aside)
 
-    def close(self) -> None:
-        """Close the connection; the next use opens another one."""
-        if self.where == MEMORY:
+    def close(self, *, for_good: bool = False) -> None:
+        """Close the connection; the next use opens another one.
+
+        Args:
+            for_good: Whether what is in memory alone may go with it.
+        """
+        if self.where == MEMORY and not for_good:
             return
         with self.lock:
             database, self._database, self._changes = self._database, None, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 OFF = "off"
@@ -31,7 +32,14 @@ def place(where: str = "") -> str:
     if said == MEMORY:
         return MEMORY
     if said:
-        return str(Path(said).expanduser().absolute())
+        return _path(said)
     from platformdirs import user_data_path
 
     return str(user_data_path("chatglm_magic", appauthor=False) / _FILE)
+
+
+@cache
+def _path(said: str) -> str:
+    """Give the file that is meant; a relative path means for ever what it means at first. In a folder it is ours."""
+    path = Path(said).expanduser().absolute()
+    return str(path / _FILE if path.is_dir() else path)

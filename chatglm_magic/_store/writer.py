@@ -182,7 +182,10 @@ class Writer:
             self._changed.notify_all()
         if thread is not None:
             thread.join(timeout)
-        return thread is None or not thread.is_alive()
+        ended = thread is None or not thread.is_alive()
+        if ended and self._file is not None:
+            self._file.close(for_good=True)
+        return ended
 
     def warn(self, reply: Reply) -> None:
         """Tell a reply of the troubles that no reply was told of yet."""

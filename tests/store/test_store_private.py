@@ -235,7 +235,7 @@ def _age(thread_id: str, moment: float):
 
 
 def test_the_place_is_where_the_user_says(monkeypatch, tmp_path):
-    """What is said comes before what is configured, and that before the environment; off has several names."""
+    """What is said comes before what is configured, and that before the environment."""
     monkeypatch.setenv("CHATGLM_STORE", "~/mine.db")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert place() == str(tmp_path / "mine.db")
@@ -246,6 +246,13 @@ def test_the_place_is_where_the_user_says(monkeypatch, tmp_path):
     for word in ("OFF", "none", "0", " False "):
         monkeypatch.setenv("CHATGLM_STORE", word)
         assert place() == "off"
+    monkeypatch.setenv("CHATGLM_STORE", str(tmp_path))
+    assert place() == str(tmp_path / "conversations.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHATGLM_STORE", "relative.db")
+    assert place() == str(tmp_path / "relative.db")
+    monkeypatch.chdir("/")
+    assert place() == str(tmp_path / "relative.db")
     monkeypatch.delenv("CHATGLM_STORE")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     assert place().endswith("conversations.db")
