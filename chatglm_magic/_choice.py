@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ._config import KEY_NAMES, Defaults, find_key
 from ._errors import ConfigError, MissingKeyError
 from ._events import Event
 from ._messages import Request
 from ._urls import check_key_travel, is_loopback
+from ._values import dataclass
 from .providers import PROVIDERS, Provider, Settings, make_provider, split_spec
 
 _PLATFORMS = ("zai", "bigmodel")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from ._keys import load_key
 from ._urls import Key, origin
+from ._values import dataclass
 
 KEY_NAMES: Mapping[str, str] = MappingProxyType(
     {

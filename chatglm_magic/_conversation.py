@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from ._errors import ConfigError
@@ -15,6 +14,7 @@ from ._messages import Message
 from ._reply import Reply
 from ._said import Said
 from ._tree import Tree
+from ._values import dataclass
 
 _log = logging.getLogger(__name__)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from ._values import dataclass
 
 Reason = Literal["stop", "length", "tool_calls", "content_filter", "error", "interrupted"]
 PartKind = Literal[

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ._messages import Message
+from ._values import dataclass
 
 GO_ON = "Go on exactly where your last answer stops. Repeat nothing of it, and say nothing about going on."
 """What is asked so that an answer goes on."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from ._values import dataclass
 
 _STEP = r"""\.[^\W\d]\w*|\[(?:-?\d{1,9}|'[^'\\\n]*'|"[^"\\\n]*")\]"""
 _PATH = rf"[^\W\d]\w*(?:{_STEP})*"

@@ -21,13 +21,13 @@ import math
 import signal
 import threading
 import time
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from ._errors import Interrupted
 from ._loops import io_thread
+from ._values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

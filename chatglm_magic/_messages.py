@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Literal
 
 from ._errors import ConfigError
+from ._values import dataclass
 
 Role = Literal["system", "user", "assistant"]
 OptionValue = str | int | float | bool | tuple[str, ...]

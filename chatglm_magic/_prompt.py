@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -13,6 +12,7 @@ from ._context import MAX_BYTES, cap, describe
 from ._interpolate import Interpolated, interpolate
 from ._markdown.blocks import fences
 from ._markdown.safe import fenced
+from ._values import dataclass
 
 MAX_DATA_BYTES = 36_000
 """How much all that is put into one prompt may be, in UTF-8 bytes: about 12,000 tokens."""

@@ -7,10 +7,10 @@ split or unquoted: what follows the last option reaches the model byte for byte.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from .._errors import ConfigError
 from .._messages import OPTIONS as PARAMETERS
+from .._values import dataclass
 from .options import TABLE, ArgumentError, Arguments, Option
 
 __all__ = [

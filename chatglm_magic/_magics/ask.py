@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from .._errors import ChatGLMError, ConfigError, Interrupted
 from .._events import Event, Part
 from .._loop import in_this_loop
 from .._reply import Reply
+from .._values import dataclass
 from ..renderers import Renderer
 from ..renderers.cell import CellRenderer
 from .conversations import NO_STORE, USUAL, choose_for, configured, conversation, conversation_for, recalls

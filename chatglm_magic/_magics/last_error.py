@@ -10,11 +10,11 @@ import asyncio
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from traceback import TracebackException, extract_tb
 from typing import Any
 
 from .._errors import ChatGLMError
+from .._values import dataclass
 
 _MACHINERY = re.compile(r"[/\\]IPython[/\\]core[/\\]")
 """Where IPython's own frames are, above those of the user's cell."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from .._context import MAX_BYTES, describe
 from .._errors import ConfigError
 from .._interpolate import resolve
 from .._prompt import MAX_DATA_BYTES, Budget, Prompt, block, fill_in, language_of, names_of, notes_on
+from .._values import dataclass
 
 if TYPE_CHECKING:
     from .arguments import Arguments

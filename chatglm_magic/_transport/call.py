@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from .._errors import ProviderError
+from .._values import dataclass
 from .._version import __version__
 from .answers import EVENT_STREAM
 

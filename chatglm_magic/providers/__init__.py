@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, cast, runtime_checkable
 
@@ -13,6 +12,7 @@ from .._events import Event
 from .._imports import in_peace
 from .._messages import Request
 from .._urls import Key
+from .._values import dataclass
 
 
 @runtime_checkable

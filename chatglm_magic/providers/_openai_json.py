@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from .._values import dataclass
 
 DONE = "[DONE]"
 """What stands in place of JSON at the end of a stream."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from .._errors import ConfigError
 from .._messages import OptionValue, Request
 from .._urls import origin
+from .._values import dataclass
 from ._think_tags import TURN_TOKENS
 
 _CHAT = "/chat/completions"

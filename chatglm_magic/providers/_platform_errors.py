@@ -11,7 +11,6 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from typing import Any
 
 from .._errors import ErrorKind, ProtocolError, ProviderError, StatusError, shorten, status_error
 from .._transport.call import Refusal
+from .._values import dataclass
 from ._openai_json import json_text
 
 _BY_CODE: Mapping[str, ErrorKind] = MappingProxyType(

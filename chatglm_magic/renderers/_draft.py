@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from .._compose import block, thinking_block
@@ -10,6 +9,7 @@ from .._events import Event, Finished, Part, Replace, TextDelta, ThinkingDelta, 
 from .._markdown.blocks import close_open, settled, split_fence
 from .._markdown.links import literal
 from .._markdown.safe import safe
+from .._values import dataclass
 
 _SOON, _LATE = 0.7, 1.3
 """From which part of its length a tail is cut where that moves nothing that was shown, and from which in any case."""
