@@ -22,12 +22,13 @@ from .asking import running, typed
 from .desk import Desk, title_of
 from .shown import Entry, Gallery, Words, entries
 from .watcher import SessionWatcher
-from .wire import PER_SECOND, Wire
+from .wire import Wire
 
 _log = logging.getLogger(__name__)
 
-_PERIOD = 1 / PER_SECOND
-"""Seconds between two looks at what has changed."""
+_PERIOD = 0.06
+"""Seconds between two looks at what has changed: rarer than the wire allows, so that a growing answer leaves
+room for all else that is told in the same second, and never has to pause."""
 PAGE = 100
 """How many messages a view is given at once."""
 _MANY = 20
@@ -266,11 +267,11 @@ class Session:
             self._path_due = self._path_due or not words.said.streams
 
     def _tell_head(self) -> None:
-        head = self._make_head()
-        if head != self._head:
-            self._head = head
-            if self._tells:
-                self.wire.put("head", head=head)
+        head, before = self._make_head(), self._head
+        self._head = head
+        # Counts alone change with every message, and are looked at in a picker, which asks for them.
+        if _uncounted(head) != _uncounted(before) and self._tells:
+            self.wire.put("head", head=head)
 
     def _make_head(self) -> dict[str, Any]:
         chat, desk = self.chat, self.desk
@@ -362,6 +363,12 @@ class Session:
         )
         for view in wanting if len(wanting) == 1 else self.wire.views:
             self.wire.views[view] = newest[0].said.id if newest else ""
+
+
+def _uncounted(head: dict[str, Any]) -> dict[str, Any]:
+    """Give a header without how many messages conversations have."""
+    chats = [{name: value for name, value in chat.items() if name != "count"} for chat in head.get("chats", ())]
+    return {**head, "chats": chats}
 
 
 def tokens_of(text: str) -> int:
