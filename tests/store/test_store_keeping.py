@@ -20,7 +20,7 @@ from chatglm_magic._history import Place
 from chatglm_magic._keeper import keep, kept_by, leave
 from chatglm_magic._messages import Message
 from chatglm_magic._replay import request_key
-from chatglm_magic._store import open_store, writer
+from chatglm_magic._store import growing, open_store, writer
 
 
 def stored(store, chat: Chat) -> list[tuple[str, str]]:
@@ -125,6 +125,26 @@ def test_many_words_are_not_waited_with(store, path, monkeypatch):
     ask(Chat(Scripted(), name="x"), "Go.", TextDelta("a"), lambda: asyncio.sleep(0.2), TextDelta("b" * 600), wait)
 
     assert "".join(text for (text,) in seen) == "a" + "b" * 600
+
+
+def test_a_silent_answer_says_that_it_lives(store, path, monkeypatch):
+    """While nothing comes, the file is told now and then that somebody still writes the answer."""
+    monkeypatch.setattr(growing, "BEAT", 0.05)
+    seen = []
+
+    async def wait():
+        deadline = time.monotonic() + 10
+        while len(seen) < 3:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+            rows = look(path, "SELECT beat FROM said WHERE owner != ''") if path.exists() and store.threads() else []
+            seen.extend(beat for (beat,) in rows if beat not in seen)
+
+    ask(Chat(Scripted(), name="x"), "Go.", TextDelta("Hm"), wait, Finished("stop"))
+
+    assert seen == sorted(seen)
+    store.flush()
+    assert look(path, "SELECT owner, beat FROM said WHERE role = 'assistant'") == [("", 0)]
 
 
 def test_a_correction_takes_the_place_of_what_was_written(store, path):

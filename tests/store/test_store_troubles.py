@@ -13,14 +13,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from store_kit import Scripted, ask, look, said, tell
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._compose import compose, sentences
+from chatglm_magic._compose import _SENTENCES, compose, sentences
 from chatglm_magic._errors import StoreError
-from chatglm_magic._store import open_store, schema
+from chatglm_magic._store import open_store, schema, troubles
 from chatglm_magic._store import writer as writer_module
 
 FILL = "x" * 4000
@@ -325,6 +326,15 @@ def test_what_cannot_be_kept_stops_nothing_else(store, monkeypatch):
 
     assert store.find("x").count == 2
     assert store.trouble == ""
+
+
+def test_every_trouble_has_its_sentences():
+    """Whatever is wrong is told below the answer, and with the file's name where that is asked for."""
+    names = set(get_args(troubles.Name))
+
+    assert {f"store-{name}" for name in names} == {name for name in _SENTENCES if name.startswith("store-")}
+    assert all("{where}" in sentence for sentence in troubles._SENTENCES.values())
+    assert set(troubles._SENTENCES) == names
 
 
 def test_no_more_waits_than_memory_allows(path, monkeypatch):
