@@ -29,7 +29,7 @@ SLACK = 0.25
 
 @dataclass
 class Seen:
-    """What a killed process had seen of a conversation: when, and how many characters of its last answer."""
+    """What a killed process had seen of a conversation: when, of which answer, and how many characters of that."""
 
     id: str
     killed: float
@@ -39,8 +39,8 @@ class Seen:
     def number(self) -> int:
         return self.rows[-1][1] if self.rows else -1
 
-    def count(self, before: float = float("inf")) -> int:
-        return max((count for at, number, count in self.rows if number == self.number and at <= before), default=0)
+    def count(self, number: int, before: float = float("inf")) -> int:
+        return max((count for at, which, count in self.rows if which == number and at <= before), default=0)
 
 
 def kill(url: str, path: Path, after: float, count: int = 100) -> Seen:
@@ -58,19 +58,21 @@ def kill(url: str, path: Path, after: float, count: int = 100) -> Seen:
 
 
 def lost(seen: Seen, path: Path, text: str) -> tuple[int, int]:
-    """Look at the store after a kill: how many bytes of the last answer are lost, and how many of them are older."""
+    """Look at the store after a kill: how many bytes are lost, and how many that were older than a second."""
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
     store = open_store(str(path))
     told = Tree(*store.load(seen.id)[1:]).path() if store.thread(seen.id) else []
     answers = [one for one in told if one.role == "assistant"]
-    for whole in answers[: max(seen.number, 0)]:
-        assert (whole.text, whole.finish_reason) == (text, "stop")
-    last = answers[seen.number] if -1 < seen.number < len(answers) else Said(role="assistant", finish_reason="stop")
-    assert last.finish_reason in {"interrupted", "stop"}
-    assert text.startswith(last.text)
-    missing = text[len(last.text) : seen.count()].encode()
-    old = text[len(last.text) : seen.count(seen.killed - 1 - SLACK)].encode()
-    return len(missing), len(old)
+    missing = old = 0
+    long_ago = seen.killed - 1 - SLACK
+    for number in range(seen.number + 1):
+        answer = answers[number] if number < len(answers) else Said(role="assistant", finish_reason="interrupted")
+        assert text.startswith(answer.text)
+        assert answer.finish_reason in {"interrupted", "stop"}
+        assert answer.finish_reason == "stop" or not seen.count(number + 1, long_ago)
+        missing += len(text[len(answer.text) : seen.count(number)].encode())
+        old += len(text[len(answer.text) : seen.count(number, long_ago)].encode())
+    return missing, old
 
 
 def kill_often(glm, path: Path, times: int) -> list[tuple[int, int]]:
@@ -85,7 +87,7 @@ def kill_often(glm, path: Path, times: int) -> list[tuple[int, int]]:
         fresh = path.with_name(f"{number % 10}.db")
         seen = kill(glm.url, fresh, chance.uniform(0, 2.5))
         figures.append(lost(seen, fresh, TEXT))
-        print(number, pace, seen.number, seen.count(), *figures[-1])
+        print(number, pace, seen.number, seen.count(seen.number), *figures[-1])
     return figures
 
 
