@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any
 
 from .._history import Place
+
+_RANDOM = 8
+"""Characters from which a cell's id was drawn at random, as front ends do; what a script wrote is shorter."""
 
 
 class CellPlaces:
@@ -37,7 +41,7 @@ class CellPlaces:
         named = getattr(info, "cell_id", None) or (colab.get("cell_id") if isinstance(colab, dict) else None)
         source = hashlib.sha256(str(getattr(info, "raw_cell", "")).encode(errors="replace")).hexdigest()
         self.cell_id = str(named or "")
-        self._cell = f"id {named}" if named else f"source {source}"
+        self._cell = f"id {_unique(str(named))}" if named else f"source {source}"
 
     def end(self) -> None:
         """Forget the cell: what runs silently after it is not it."""
@@ -53,3 +57,15 @@ class CellPlaces:
             return None
         self._asked += 1
         return Place(cell=f"{self._cell} {self._asked}", keeps=keeps)
+
+
+def _unique(cell_id: str) -> str:
+    """Tell cells of different notebooks apart whose ids are the same, such as `0` or `intro`.
+
+    Conversations outlive kernels, and such ids stand in many notebooks. Jupyter's server tells a kernel the
+    notebook's path; an id that was drawn at random needs none, and stays the same when the notebook moves.
+    """
+    notebook = os.environ.get("JPY_SESSION_NAME", "")
+    if len(cell_id) >= _RANDOM or not notebook:
+        return cell_id
+    return f"{cell_id} of {hashlib.sha256(notebook.encode(errors='replace')).hexdigest()[:16]}"

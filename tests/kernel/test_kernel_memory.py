@@ -115,6 +115,22 @@ def test_a_cell_replaces_what_it_said_before_the_restart(start, glm):
     assert sent(glm)[-3:] == ["three", "re: three", "four"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "notebook", "comes_back"),
+    [("0", "/b.ipynb", False), ("0", "/a.ipynb", True), ("0f1e2d3c", "/moved.ipynb", True)],
+)
+def test_cells_of_two_notebooks_are_not_mistaken_for_each_other(start, glm, cell, notebook, comes_back):
+    """Short ids stand in many notebooks and count with the notebook's path; random ones count alone."""
+    echo(glm)
+    first = start(JPY_SESSION_NAME="/a.ipynb")
+    first.ok("%%chatglm\none", cellId="x")
+    first.ok("%%chatglm\ntwo", cellId=cell)
+    quit_(first)
+
+    start(JPY_SESSION_NAME=notebook).ok("%%chatglm\nthree", cellId=cell)
+    assert sent(glm) == (["one", "re: one", "three"] if comes_back else ["three"])
+
+
 def test_other_cells_begin_anew_after_a_restart(start, glm):
     """A cell that has not asked before, or that no front end names, begins a new conversation; so does `--new`."""
     echo(glm)
