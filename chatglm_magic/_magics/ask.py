@@ -316,7 +316,15 @@ def _in_place(shell: InteractiveShell) -> InPlace | None:
     from ..renderers.in_place import InPlace
 
     colors = "NO_COLOR" not in os.environ and str(shell.colors).lower() != "nocolor"
-    return InPlace(_write, shutil.get_terminal_size, colors=colors)
+    return InPlace(_write, _terminal_size, colors=colors)
+
+
+def _terminal_size() -> os.terminal_size:
+    """Ask the terminal itself: COLUMNS and LINES, where a shell exports them, are not kept up to date."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return shutil.get_terminal_size()
 
 
 def _write(text: str) -> None:
