@@ -127,7 +127,7 @@ class Asking:
         if not self.as_is:
             prompt = await asyncio.to_thread(desk.prepare, self.text, self.known)
         self.notes = prompt.notes
-        refuse_keys(prompt.text)
+        await asyncio.to_thread(refuse_keys, prompt.text)
         try:
             how = await asyncio.to_thread(desk.how, chat)
         except ChatGLMError as error:

@@ -33,6 +33,8 @@ PAGE = 100
 """How many messages a view is given at once."""
 _MANY = 20
 """Changes from which the whole is sent instead."""
+_MOST_FAILURES = 5
+"""Failures in a row after which nothing is told any more, until a view asks again."""
 _FOOT_PERIOD = 1.0
 """Seconds between two footers that differ in counts alone."""
 
@@ -166,13 +168,18 @@ class Session:
             self._clock = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
+        failed = 0
         while not self._closed:
             try:
                 self._tick()
+                failed = 0
             except Exception:  # noqa: BLE001 - whatever it is, the next change is shown again
                 _log.exception("the panel failed")
+                failed += 1
                 self.show_all()
                 self._path_due = True
+                if failed == _MOST_FAILURES:  # the kernel ends, or something is wrong for good
+                    self.wire.views.clear()
             if not self.wire.views or not self._is_busy():
                 return
             await asyncio.sleep(max(_PERIOD, self.wire.pause))

@@ -10,6 +10,8 @@ from .shown import note_of
 
 _WHO = {"user": "You", "assistant": "GLM"}
 _NOTHING = "Nothing has been said in conversation {name} yet."
+_MOST = 100
+"""How many messages are written, the newest: they are saved with the notebook wherever a panel is shown."""
 
 
 def still(name: str, said: list[Said]) -> dict[str, str]:
@@ -17,9 +19,11 @@ def still(name: str, said: list[Said]) -> dict[str, str]:
     if not said:
         words = _NOTHING.format(name=name)
         return {"text/markdown": f"*{literal(words)}*", "text/plain": words}
+    newest = said[-_MOST:]
+    left_out = [f"[{len(said) - len(newest)} earlier messages]"] if len(said) > len(newest) else []
     return {
-        "text/markdown": "\n\n".join(_markdown(one) for one in said),
-        "text/plain": visible("\n\n".join(_plain(one) for one in said)),
+        "text/markdown": "\n\n".join((*(f"*{literal(one)}*" for one in left_out), *map(_markdown, newest))),
+        "text/plain": visible("\n\n".join((*left_out, *map(_plain, newest)))),
     }
 
 

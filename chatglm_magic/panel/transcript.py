@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,5 +30,10 @@ class Transcript(anywidget.AnyWidget):
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send a message to the page; nothing once this is closed."""
-        if self.comm is not None:
+        if self.comm is None:
+            return
+        try:
             self.send(message)
+        except UnicodeEncodeError:  # half a character of UTF-16, which a model may write and no wire carries
+            told = json.dumps(message, ensure_ascii=False)
+            self.send(json.loads(told.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from panel_kit import Page, Scripted, chat_with
 
@@ -229,6 +231,29 @@ def test_what_is_shown_without_widgets_is_what_was_said():
         assert "<img" not in shown["text/markdown"]
         assert "**bold**" in shown["text/markdown"]
         assert shown["text/plain"] == "You: hi <b>\n\nGLM: <img src=x onerror=alert(1)> **bold**"
+
+
+def test_a_long_conversation_is_shown_in_part_without_widgets():
+    """What is saved with a notebook holds the newest messages, and says how many there were before."""
+    chat = chat_with(HELLO)
+    chat.messages = [Message("user" if n % 2 == 0 else "assistant", f"said {n}") for n in range(150)]
+    with Page(ChatPanel(chat)) as page:
+        shown = page.panel._repr_mimebundle_()
+
+        assert shown["text/plain"].startswith("[50 earlier messages]\n\nYou: said 50\n\n")
+        assert "said 49" not in shown["text/markdown"]
+        assert "said 149" in shown["text/markdown"]
+
+
+def test_half_a_character_reaches_the_page_as_a_mark():
+    """What no wire carries is replaced, in what is copied and saved too, and opens no gap."""
+    with Page(ChatPanel(chat_with([TextDelta("one \ud800 two")]))) as page:
+        sent = []
+        page.panel._transcript.send = lambda message: sent.append(json.dumps(message, ensure_ascii=False).encode())
+        name = page.exchange("send", text="hi")["id"]
+        page.answer("source", id=name, code=None)
+
+        assert any("one \N{REPLACEMENT CHARACTER} two" in one.decode() and b'"text"' in one for one in sent)
 
 
 def test_a_panel_alone_is_answered_as_chat_is(monkeypatch):
