@@ -184,11 +184,11 @@ class Chat(Conversation):
             how: dict[str, Any] = {"system": system, "think": think, "timeout": timeout, "notify": notify, **parameters}
             request_to = partial(self.request, prompt, remember=remember, place=place, **how)
             request = request_to(choice=asked, warnings=reply.warnings)
-            stored = _stored_answer(recall, asked, request_to)
+            key = request_key(asked.provider, request)
+            stored = _stored_answer(recall, asked, key, request_to)
             if stored is not None:
                 _recall_to(reply, stored)
-            # Of an answer that is given again only the first one has a key: its day is the one that counts.
-            key = "" if stored is not None else request_key(asked.provider, request)
+                key = ""  # of an answer that is given again only the first one has one: its day is what counts
             exchange = self.begin(prompt, reply, place, remember=remember, key=key)
             error: BaseException | None = None
             grew = self.grew
@@ -288,15 +288,22 @@ class Chat(Conversation):
         return kept
 
 
-def _stored_answer(recall: Recall | None, asked: Choice, request_to: Callable[..., Request]) -> Said | None:
-    """Look for an answer to the same request, by whoever may have been meant when it was given."""
+def _stored_answer(recall: Recall | None, asked: Choice, key: str, request_to: Callable[..., Request]) -> Said | None:
+    """Look for an answer to the same request, by whoever may have been meant when it was given.
+
+    Args:
+        recall: Where to look.
+        asked: Who is asked.
+        key: The request's key, as it is made to them.
+        request_to: Makes the request as it would be made to others.
+    """
     if recall is None:
         return None
-    for choice in (*asked.rather, asked):
+    for choice in asked.rather:
         found = recall(request_key(choice.provider, request_to(choice=choice)))
         if found is not None:
             return found
-    return None
+    return recall(key)
 
 
 def _recall_to(reply: Reply, stored: Said) -> None:
