@@ -64,6 +64,7 @@ def test_a_busy_kernel_answers_or_is_said_to_be_busy(lab, glm):
         panel.reads("An answer.")
         panel.rests()
         notebook.ended(2)
+        assert panel.texts() == ["Are you there?", "An answer."]
 
 
 def test_a_reply_streams_while_other_cells_run_and_outlives_their_interrupt(lab, glm):
@@ -80,6 +81,7 @@ def test_a_reply_streams_while_other_cells_run_and_outlives_their_interrupt(lab,
         notebook.interrupt()
         panel.reads("Number 119.")
         panel.rests()
+        assert "[stopped]" not in panel.log.inner_text()
 
 
 def test_two_panels_show_one_conversation(lab, glm):
@@ -94,6 +96,7 @@ def test_two_panels_show_one_conversation(lab, glm):
             one.reads("Seen twice.")
             one.rests()
             one.shows("Who sees this?", "Seen twice.")
+            assert one.log.locator(".cg-message").count() == 2
 
 
 def test_two_views_of_one_panel_show_the_same(lab, glm):
@@ -122,6 +125,7 @@ def test_two_views_of_one_panel_show_the_same(lab, glm):
         panel.ask("Three?")
         panel.reads("The third.")
         panel.rests()
+        assert len(panel.texts()) == 6
 
 
 def test_keys_in_the_panel_do_nothing_to_the_notebook(lab, glm):

@@ -871,7 +871,13 @@ class Composer {
     this.node = h("div", { class: "cg-composer" }, this.names,
       h("div", { class: "cg-box" }, this.area, this.button, h("div", { class: "cg-under" }, this.chips, this.tokens)));
     this.draft = debounce(() => this.panel.wire.send("draft", { text: this.area.value, at: this.area.selectionStart }), 300);
-    this.area.addEventListener("input", () => { grow(this.area); this.drawButton(); this.draft(); this.close(); });
+    this.area.addEventListener("input", () => {
+      grow(this.area);
+      this.drawButton();
+      this.close();
+      if (!this.area.value) this.take([], 0);
+      this.draft();
+    });
     this.area.addEventListener("keydown", (event) => this.key(event));
     this.area.addEventListener("blur", () => setTimeout(() => this.close(), 150));
     this.drawButton();
