@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 import ipywidgets as widgets
@@ -29,6 +30,7 @@ class Settings:
     def __init__(self, chat: Chat, later: Callable[[Callable[[], object]], None]) -> None:
         self._chat = chat
         self._later = later
+        self._filler = 0  # the thread that fills the widgets
         wide = widgets.Layout(width="auto")
         style = {"description_width": "9.5em"}
         self._system = widgets.Textarea(
@@ -59,16 +61,20 @@ class Settings:
             hear_while_busy(widget.comm)
 
     def show(self, chat: Chat) -> None:
-        """Show what a conversation has set."""
-        self._chat = chat
-        temperature, most = chat.options.get("temperature"), chat.options.get("max_tokens")
-        self._system.value = chat.system
-        self._own.value = temperature is not None
-        if isinstance(temperature, (int, float)):
-            self._temperature.value = temperature
-        self._temperature.disabled = temperature is None
-        self._most.value = most if isinstance(most, int) else 0
-        self._think.value = chat.think
+        """Show what a conversation has set, and set nothing."""
+        self._filler = get_ident()
+        try:
+            self._chat = chat
+            temperature, most = chat.options.get("temperature"), chat.options.get("max_tokens")
+            self._system.value = chat.system
+            self._own.value = temperature is not None
+            if isinstance(temperature, (int, float)):
+                self._temperature.value = temperature
+            self._temperature.disabled = temperature is None
+            self._most.value = most if isinstance(most, int) else 0
+            self._think.value = chat.think
+        finally:
+            self._filler = 0
 
     def fold(self, away: bool) -> None:  # noqa: FBT001 - the one thing that it says
         """Hide the settings, or show them."""
@@ -80,19 +86,23 @@ class Settings:
             widget.close()
 
     def _changed(self, change: Any) -> None:  # noqa: ANN401 - traitlets'
-        del change
-        chat = self._chat
-        self._later(lambda: self._apply(chat))
+        if get_ident() != self._filler:  # else it is `show` that fills the widgets, not a person
+            chat, owner = self._chat, change["owner"]
+            self._later(lambda: self._apply(chat, owner))
 
-    def _apply(self, chat: Chat) -> None:
-        """Set what the widgets say; what they were made to say by `show` is set already."""
+    def _apply(self, chat: Chat, owner: object) -> None:
+        """Set what a widget says, and nothing else: others may show less than is set."""
         if chat is not self._chat:
             return
-        chat.system = self._system.value
-        chat.think = self._think.value
-        self._temperature.disabled = not self._own.value
-        _set(chat, "temperature", round(self._temperature.value, 2) if self._own.value else None)
-        _set(chat, "max_tokens", self._most.value or None)
+        if owner is self._system:
+            chat.system = self._system.value
+        elif owner is self._think:
+            chat.think = self._think.value
+        elif owner is self._most:
+            _set(chat, "max_tokens", self._most.value or None)
+        else:
+            self._temperature.disabled = not self._own.value
+            _set(chat, "temperature", round(self._temperature.value, 2) if self._own.value else None)
 
 
 def _set(chat: Chat, name: str, value: float | None) -> None:

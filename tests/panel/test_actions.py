@@ -205,6 +205,22 @@ def test_settings_are_the_conversations_own():
         assert settings.box.layout.display == "none"
 
 
+def test_showing_settings_sets_nothing():
+    """What a widget cannot show exactly stays as it was set, until somebody moves it."""
+    chat = chat_with(HELLO)
+    chat.options.update(temperature=0.3333, max_tokens=2_000_000)
+    with Page(ChatPanel(chat)) as page:
+        page.answer("settings", open=True)
+        settings = page.panel._settings
+        settings._system.value = "Be kind."
+        page.wait(lambda: chat.system == "Be kind.")
+        assert chat.options == {"temperature": 0.3333, "max_tokens": 2_000_000}
+
+        settings._temperature.value = 1.5
+        page.wait(lambda: chat.options["temperature"] == 1.5)
+        assert chat.options["max_tokens"] == 2_000_000
+
+
 @pytest.mark.parametrize("form", ["md", "html", "ipynb", "json"])
 def test_a_conversation_can_be_saved(form):
     """Each form comes as a file with the conversation's name and all that was said; an empty one does not."""

@@ -82,6 +82,9 @@ def test_stop_reaches_an_answer_that_code_waits_for_or_says_why_not():
     with Page(ChatPanel(chat)) as page:
         page.wait(lambda: page.shown and page.last["state"] == "streaming")
         assert "interrupt that cell" in page.answer("stop")["text"]
+        assert page.answer("delete", id=page.shown[0]["id"])["bad"]
+        assert page.answer("version", id=page.shown[0]["id"], step=1)["bad"]
+        assert len(chat.tree) == 2
         page.wait(lambda: page.last["state"] == "done")
         asked.join()
 
