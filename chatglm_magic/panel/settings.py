@@ -90,7 +90,7 @@ class Settings:
             chat, owner = self._chat, change["owner"]
             self._later(lambda: self._apply(chat, owner))
 
-    def _apply(self, chat: Chat, owner: object) -> None:
+    def _apply(self, chat: Chat, owner: Any) -> None:  # noqa: ANN401 - one of the widgets
         """Set what a widget says, and nothing else: others may show less than is set."""
         if chat is not self._chat:
             return

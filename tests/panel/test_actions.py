@@ -9,6 +9,7 @@ from panel_kit import Page, Scripted, chat_with
 
 from chatglm_magic import Chat, ChatPanel, Message, TextDelta
 from chatglm_magic.panel import desk as desk_module
+from chatglm_magic.panel.settings import Settings
 
 HELLO = [TextDelta("Hello")]
 CODE = "Look:\n\n```python\na = 1\n```\n\nand\n\n```sh\nls\n```\n\n```python\nb = 2\n```"
@@ -219,6 +220,21 @@ def test_showing_settings_sets_nothing():
         settings._temperature.value = 1.5
         page.wait(lambda: chat.options["temperature"] == 1.5)
         assert chat.options["max_tokens"] == 2_000_000
+
+
+def test_a_setting_that_is_overtaken_by_another_conversation_sets_nothing():
+    """What was moved for one conversation is not set for the next one that is shown."""
+    one, other = chat_with(HELLO), chat_with(HELLO)
+    waiting = []
+    settings = Settings(one, waiting.append)
+    settings._system.value = "for the first"
+    settings.show(other)
+    for work in waiting:
+        work()
+    settings.close()
+
+    assert len(waiting) == 1
+    assert (one.system, other.system) == ("", "")
 
 
 @pytest.mark.parametrize("form", ["md", "html", "ipynb", "json"])
