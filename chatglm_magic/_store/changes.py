@@ -12,7 +12,6 @@ from typing import Any
 from . import owner
 from .masking import Mask
 from .schema import has_words
-from .search import FOLD, fold
 from .values import Row, Thread
 
 _COLUMNS = (
@@ -189,6 +188,8 @@ class Changes:
         """Put messages into the index that are not in it yet, a handful."""
         if not self._words:
             return
+        from .search import FOLD, fold  # its patterns take longer to make than a first answer should wait
+
         self._db.execute("INSERT OR IGNORE INTO fact VALUES ('fold', ?)", (FOLD,))
         rows = self._db.execute(
             "SELECT number, thread, text FROM said WHERE indexed = 0 AND owner = '' LIMIT ?", (BATCH,)
@@ -204,6 +205,8 @@ class Changes:
         """Begin the index anew if other rules made it: only those could take out of it what they have put in."""
         if not self._words:
             return
+        from .search import FOLD
+
         row = self._db.execute("SELECT value FROM fact WHERE name = 'fold'").fetchone()
         if row is None or row["value"] != FOLD:
             self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
@@ -239,6 +242,8 @@ class Changes:
     def _unindex(self, kept: sqlite3.Row) -> None:
         """Take a message out of the index, which must be told the same words that it was given."""
         if self._words and kept["indexed"] and kept["thread"] is not None:
+            from .search import fold
+
             words = fold(decoded(kept["text"]))
             self._db.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (kept["number"], words))
 

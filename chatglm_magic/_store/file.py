@@ -181,7 +181,6 @@ class File:
             self.generation += self._name not in {"", name}
             self._name = name
             changes.mend()
-            changes.index_some()
             database.execute("COMMIT")
         except BaseException:
             self._roll_back()

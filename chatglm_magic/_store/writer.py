@@ -26,6 +26,8 @@ HANDFUL = 500
 """Characters after which they are written at once: 2,000 bytes in UTF-8 at most."""
 _GAP = 0.05
 """Seconds between two writes at least: a stream faster than that is one of a machine that catches up."""
+_GRACE = 0.1
+"""Seconds that the first question is left alone with the processor before the file is opened."""
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts while nothing can be written; the last one repeats."""
 _REST = 1.0
@@ -220,6 +222,7 @@ class Writer:
         self._hurry = True
         if self._thread is None:
             self._closing = False
+            self._tried_at = time.monotonic() + _GRACE
             self._thread = threading.Thread(target=self._run, name="chatglm_magic store", daemon=True)
             self._thread.start()
         self._changed.notify_all()
