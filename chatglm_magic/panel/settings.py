@@ -87,22 +87,22 @@ class Settings:
 
     def _changed(self, change: Any) -> None:  # noqa: ANN401 - traitlets'
         if get_ident() != self._filler:  # else it is `show` that fills the widgets, not a person
-            chat, owner = self._chat, change["owner"]
-            self._later(lambda: self._apply(chat, owner))
+            chat, owner, value = self._chat, change["owner"], change["new"]
+            self._later(lambda: self._apply(chat, owner, value))
 
-    def _apply(self, chat: Chat, owner: Any) -> None:  # noqa: ANN401 - one of the widgets
+    def _apply(self, chat: Chat, owner: Any, value: Any) -> None:  # noqa: ANN401 - one of the widgets, and its value
         """Set what a widget says, and nothing else: others may show less than is set."""
-        if chat is not self._chat:
-            return
         if owner is self._system:
-            chat.system = self._system.value
+            chat.system = value
         elif owner is self._think:
-            chat.think = self._think.value
+            chat.think = value
         elif owner is self._most:
-            _set(chat, "max_tokens", self._most.value or None)
-        else:
-            self._temperature.disabled = not self._own.value
-            _set(chat, "temperature", round(self._temperature.value, 2) if self._own.value else None)
+            _set(chat, "max_tokens", value or None)
+        elif owner is self._own:
+            self._temperature.disabled = not value
+            _set(chat, "temperature", round(self._temperature.value, 2) if value else None)
+        elif "temperature" in chat.options:
+            _set(chat, "temperature", round(value, 2))
 
 
 def _set(chat: Chat, name: str, value: float | None) -> None:

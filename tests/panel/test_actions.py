@@ -120,6 +120,7 @@ def test_conversations_are_begun_named_and_switched():
         page.wait(lambda: page.head["title"] == "chat-2" and not page.shown)
         page.exchange("send", text="there")
         assert page.panel.chat.name == "chat-2"
+        assert chat.watchers == ()
         page.answer("rename", name="paper")
         page.wait(lambda: page.head["title"] == "paper")
         for wrong in ("two words", "chat", "x" * 61, ""):
@@ -222,8 +223,8 @@ def test_showing_settings_sets_nothing():
         assert chat.options["max_tokens"] == 2_000_000
 
 
-def test_a_setting_that_is_overtaken_by_another_conversation_sets_nothing():
-    """What was moved for one conversation is not set for the next one that is shown."""
+def test_a_setting_is_set_for_the_conversation_it_was_made_for():
+    """What was moved just before another conversation is shown is not that one's."""
     one, other = chat_with(HELLO), chat_with(HELLO)
     waiting = []
     settings = Settings(one, waiting.append)
@@ -234,7 +235,7 @@ def test_a_setting_that_is_overtaken_by_another_conversation_sets_nothing():
     settings.close()
 
     assert len(waiting) == 1
-    assert (one.system, other.system) == ("", "")
+    assert (one.system, other.system) == ("for the first", "")
 
 
 @pytest.mark.parametrize("form", ["md", "html", "ipynb", "json"])

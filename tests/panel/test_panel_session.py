@@ -47,8 +47,11 @@ def test_nothing_is_made_for_a_panel_that_nobody_looks_at():
 
         page.ask("ready")
         page.wait(lambda: len(page.shown) == 2)
+        for _ in range(40):
+            page.ask("draft", text="more than goes out at once", at=0)
         page.ask("bye")
         page.wait(lambda: not page.panel._session.wire.views)
+        assert not page.panel._session.wire.waiting
         count = len(page.got)
         asyncio.run(chat.send("two"))
         assert len(page.got) == count
