@@ -85,9 +85,17 @@ def test_a_refused_question_goes_back_into_the_box(panels):
         panel.message.fill("my {secret}")
         panel.message.press("Enter")
         sent = panel.wait_sent("send")
-        panel.tell("note", text="There is no such name.", bad=True, **{"for": sent["req"]}, view=sent["view"])
+        panel.tell(
+            "note",
+            text="There is no such name. " + "Say why. " * 30,
+            bad=True,
+            **{"for": sent["req"]},
+            view=sent["view"],
+        )
         panel.tell("foot", foot={"state": "ready"})
 
+        shown = panel.page.locator(".cg-state").evaluate("node => [node.scrollWidth, node.clientWidth]")
+        assert shown[0] <= shown[1]
         assert panel.message.input_value() == "my {secret}"
         assert panel.page.get_by_text("There is no such name.").first.is_visible()
         assert panel.log.get_by_text("secret").count() == 0

@@ -119,6 +119,19 @@ def test_nothing_moves_for_those_who_asked_for_that(panels):
         assert panel.page.evaluate(moving) > 0
 
 
+def test_each_paragraph_is_read_in_its_own_direction(panels):
+    """Arabic and Hebrew run from the right, code and formulas in them from the left."""
+    direction = "node => getComputedStyle(node).direction"
+    with panels.opens() as panel:
+        panel.snap(question("q", "مرحبا"), answer("a", "שלום", "Hello", "שלום\n\n```python\nx\n```\n\n$$a < b$$"))
+        blocks = panel.page.locator("[data-id=a] .cg-block")
+
+        assert [blocks.nth(number).evaluate(direction) for number in range(3)] == ["rtl", "ltr", "rtl"]
+        assert panel.page.locator("[data-id=a] pre").evaluate(direction) == "ltr"
+        assert panel.page.locator("[data-id=a] math").evaluate(direction) == "ltr"
+        assert panel.page.locator("[data-id=q] .cg-block").first.evaluate(direction) == "rtl"
+
+
 def test_touch_shows_the_buttons(panels):
     """Where nothing can hover, each message's buttons are always there."""
     with panels.opens(has_touch=True, is_mobile=True) as panel:

@@ -313,7 +313,7 @@ class Text {
   constructor(host) {
     this.blocks = [];
     this.html = []; // what each block was made of
-    this.tail = h("div", { class: "cg-block cg-tail" });
+    this.tail = h("div", { class: "cg-block cg-tail", dir: "auto" });
     this.drawn = ""; // the HTML of the tail
     this.code = null; // the text node that an open fence grows in
     host.replaceChildren(this.tail);
@@ -366,7 +366,7 @@ class Text {
   }
 
   block(html) {
-    const node = h("div", { class: "cg-block" });
+    const node = h("div", { class: "cg-block", dir: "auto" });
     node.append(fragment(html));
     dress(node);
     return node;
@@ -859,7 +859,7 @@ class Composer {
     this.offer = [];
     this.at = -1; // of the offered names, the one that is taken by Enter
     const id = `cg-${panel.wire.view}`;
-    this.area = h("textarea", { class: "cg-area", rows: "1", "aria-label": "Message", placeholder: "Ask GLM…",
+    this.area = h("textarea", { class: "cg-area", rows: "1", dir: "auto", "aria-label": "Message", placeholder: "Ask GLM…",
       "aria-autocomplete": "list", "aria-haspopup": "listbox", "aria-controls": `${id}-names`, spellcheck: "true",
       autocomplete: "off", enterkeyhint: "send" });
     this.names = h("ul", { class: "cg-names", role: "listbox", id: `${id}-names`, "aria-label": "Variables", hidden: true });
@@ -1312,13 +1312,13 @@ class Panel {
 
   on_chips({ names, tokens, offer }) { this.composer.take(names ?? [], tokens, offer); }
 
-  on_note({ text, for: request, view }) {
+  on_note({ text, bad, for: request, view }) {
     if (this.pending && request === this.pending.request && (view ?? this.wire.view) === this.wire.view) { // refused: the words go back
       const words = this.pending.text;
       this.dropPending();
       if (!this.composer.area.value) this.composer.set(words);
     }
-    this.passing(text);
+    this.passing(text, bad);
   }
 
   on_found({ what, items, view }) {
@@ -1344,7 +1344,7 @@ class Panel {
     this.dropPending();
     const request = this.wire.send("send", { text });
     const node = h("div", { class: "cg-message cg-user cg-pending" },
-      h("div", { class: "cg-text" }, h("div", { class: "cg-block cg-plain", text })));
+      h("div", { class: "cg-text" }, h("div", { class: "cg-block cg-plain", dir: "auto", text })));
     this.pending = { text, request, node };
     this.log.list.append(node);
     this.log.empty.hidden = true;
@@ -1448,11 +1448,16 @@ class Panel {
 
   // The state
 
-  /** Say something that passes. */
-  passing(text) {
+  /** Say something that passes; what went wrong stays for longer. */
+  passing(text, bad = false) {
     clearTimeout(this.forget);
     this.word = text;
-    this.forget = setTimeout(() => { this.word = ""; this.drawFoot(); }, 6000);
+    this.state.classList.toggle("cg-bad", bad);
+    this.forget = setTimeout(() => {
+      this.word = "";
+      this.state.classList.remove("cg-bad");
+      this.drawFoot();
+    }, bad ? 20_000 : 6000);
     this.announcer.say(text);
     this.drawFoot();
   }
@@ -1503,7 +1508,10 @@ class Panel {
       : text || STATES[state] || "";
     const counts = [tokens ? plural(tokens, "token") : "", time ? (state === "ready" ? seconds(time) : `${time} s`) : ""];
     const shown = counts.filter(Boolean).join(" · ");
-    if (this.state.textContent !== says) this.state.textContent = says;
+    if (this.state.textContent !== says) {
+      this.state.textContent = says;
+      this.state.classList.toggle("cg-quiet", says === STATES.ready);
+    }
     if (this.counts.textContent !== shown) this.counts.textContent = shown;
     this.node?.setAttribute("data-state", this.lost ? "lost" : this.waits || this.away ? "busy" : state);
     this.log?.drawEdges();
