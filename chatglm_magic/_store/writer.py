@@ -25,7 +25,7 @@ PERIOD = 0.4
 HANDFUL = 500
 """Characters after which they are written at once: 2,000 bytes in UTF-8 at most."""
 _GAP = 0.05
-"""Seconds between two writes at least: a stream faster than that is one of a machine that catches up."""
+"""Seconds in which jobs gather before they are done, and between two writes at least."""
 _GRACE = 0.1
 """Seconds that the first question is left alone with the processor before the file is opened."""
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -83,7 +83,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._hurry = self._now = self._index = self._closing = False
         self._begun = self._ended = self._failures = 0
-        self._tried_at = 0.0
+        self._tried_at = self._roused_at = 0.0
         self._generation = 0
         self._told: set[str] = set()
         self._untold: list[str] = []
@@ -133,8 +133,9 @@ class Writer:
 
     def hurry(self) -> None:
         """Write soon what has come."""
-        with self._changed:
-            self._rouse()
+        if not self._hurry:
+            with self._changed:
+                self._rouse()
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that waits is written, or cannot be; tell whether it is.
@@ -219,13 +220,17 @@ class Writer:
         self._start()
 
     def _rouse(self) -> None:
-        self._hurry = True
+        """Have the thread look at what there is to do; one that has been told already needs no second word."""
+        told, self._hurry = self._hurry, True
         if self._thread is None:
             self._closing = False
-            self._tried_at = time.monotonic() + _GRACE
+            self._roused_at = time.monotonic() + _GRACE
             self._thread = threading.Thread(target=self._run, name="chatglm_magic store", daemon=True)
             self._thread.start()
-        self._changed.notify_all()
+        elif not told:
+            self._roused_at = time.monotonic()
+        if self._now or self._index or not told:
+            self._changed.notify_all()
 
     # The thread
 
@@ -245,7 +250,7 @@ class Writer:
                     for job in jobs:
                         self._jobs.popleft()
                         self._waiting -= job.size
-                    self._hurry |= bool(self._jobs)
+                self._hurry |= bool(self._jobs)
                 self._index = self._index and succeeded and self._is_behind()
                 self._ended += 1
                 self._changed.notify_all()
@@ -261,7 +266,7 @@ class Writer:
             if self._failures:
                 due = self._tried_at + _PAUSES[min(self._failures, len(_PAUSES)) - 1]
             elif self._hurry:
-                due = self._tried_at + _GAP
+                due = max(self._tried_at, self._roused_at) + _GAP
             elif self._replies:
                 due = self._tried_at + PERIOD
             elif self._is_behind():

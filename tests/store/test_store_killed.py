@@ -128,7 +128,7 @@ def test_an_answer_that_was_cut_by_a_kill_is_continued(glm, path, store):
     assert look(path, "SELECT count(*) FROM piece") == [(0,)]
 
 
-def test_a_question_whose_answer_never_began_is_asked_again(glm, path):
+def test_a_question_whose_answer_never_began_is_asked_again(glm, path, store):
     """A kill before the first word leaves the question, ready to be tried again."""
     glm.say("late", first_delay=30)
     argv = [sys.executable, str(CHILD), glm.url, "1", "x"]
