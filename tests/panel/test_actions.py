@@ -131,7 +131,7 @@ def test_conversations_are_begun_named_and_switched():
         page.wait(lambda: page.shown and page.shown[0]["source"] == "here")
         known = {one["name"]: (one["count"], one["current"]) for one in page.head["chats"]}
         assert known == {"chat": (2, True), "paper": (2, False)}
-        found = page.answer("find", what="chat", text="ther")
+        found = page.answer("find", what="chat", text="RE pap")
         assert [item["name"] for item in found["items"]] == ["paper"]
 
 
