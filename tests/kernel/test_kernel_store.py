@@ -64,11 +64,11 @@ def test_a_killed_kernel_takes_no_answer_with_it(glm, tmp_path):
         assert kernel.value("chat.messages[-1].content") == repr(before)
         assert kernel.value("chat.tree.path()[-1].finish_reason") == "'interrupted'"
         kernel.ok("%%chatglm -c paper\nAnd then?")
+        kernel.wait(lambda: texts(path) == [before, "The rest."])
 
     sent = [message["content"] for message in glm.requests[-1].json["messages"]]
     assert sent == ["Tell me all.", before, "And then?"]
     assert TEXT.startswith(before)
-    assert texts(path) == [before, "The rest."]
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
 
 
@@ -127,8 +127,8 @@ def test_two_kernels_keep_what_they_say_in_one_file(glm, tmp_path):
             runs = [kernel.submit("%%chatglm\nHi") for kernel in (one, two)]
             for kernel, run in zip((one, two), runs, strict=True):
                 assert kernel.finish(run).status == "ok"
+        one.wait(lambda: texts(path) == ["Hello there, both of you."] * 20)
 
-    assert texts(path) == ["Hello there, both of you."] * 20
     assert look(path, "SELECT name, count(*) FROM thread GROUP BY name") == [("default", 2)]
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
 
