@@ -45,8 +45,8 @@ FITTING = """
 help, help keys, models, models flash, models zai 4.7, use zai:glm-4.7, login, login https://x.y/v1, status, set,
 set temperature, set temperature 0.2, set system Be terse; please., new, new 物理, chats, history, history 3, undo,
 retry, continue, reset, last, code, code 2, rename a, rename a b, rename #12 b, delete, delete a, delete #12, version,
-chats 50, search, search attention, search for a good name for my cat, search 注意力, forget, forget all, forget #12, forget a,
-save, save talk.json, save ~/talk.json, save "my talk.json", load #12, load a, load ../a.json, load 'a b.json',
+chats 50, search, search attention, search for a good name for my cat, search 注意力, forget, forget all, forget #12,
+forget a, save, save talk.json, save ~/talk.json, save "my talk.json", load #12, load a, load ../a.json, load 'a b.json',
 export, export talk.html, export "两 个.md"
 """
 PROMPTS = """

@@ -147,7 +147,7 @@ def test_a_terminal_shows_the_reply_rendered_at_the_end(terminal, glm):
     terminal.child.expect_exact("# Big news")
     terminal.child.expect_exact("\x1b[J\x1b[1m\x1b[4mBig news\x1b[24m\x1b[22m\r\n\r\nIt")
     terminal.child.expect_exact("\r\x1b[JIt is \x1b[1mbold\x1b[22m.\r\n")
-    terminal.sync()
+    assert "**" not in terminal.sync()
 
 
 def test_ctrl_c_stops_a_reply_in_a_terminal(terminal, glm):
