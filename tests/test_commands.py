@@ -46,8 +46,8 @@ help, help keys, models, models flash, models zai 4.7, use zai:glm-4.7, login, l
 set temperature, set temperature 0.2, set system Be terse; please., new, new 物理, chats, history, history 3, undo,
 retry, continue, reset, last, code, code 2, rename a, rename a b, rename #12 b, delete, delete a, delete #12, version,
 chats 50, search, search attention, search for a good name for my cat, search 注意力, forget, forget all, forget #12,
-forget a, save, save talk.json, save ~/talk.json, save "my talk.json", load #12, load a, load ../a.json, load 'a b.json',
-export, export talk.html, export "两 个.md"
+forget a, save, save talk.json, save ~/talk.json, save "my talk.json", load #12, load a, load ../a.json,
+load 'a b.json', export, export talk.html, export "两 个.md"
 """
 PROMPTS = """
 help me with this; help closures; models of the atom in physics; use the force; login to my server please;
