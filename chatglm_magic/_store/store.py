@@ -101,6 +101,7 @@ class Store:
         """Keep an answer that has ended, whole, and follow it no more."""
         self._writer.unfollow(row["id"])
         self.put(thread_id, row, place)
+        self._writer.hurry(now=True)
 
     def move(self, said_id: str, parent: str, place: int, cell: str) -> None:
         """Keep a message's new place, and which cell asks it."""

@@ -34,6 +34,8 @@ _REST = 1.0
 """Seconds without anything to write after which messages are put into the index of words, if nobody searches before."""
 _PATIENCE = 3
 """Attempts that fail because another process writes before anybody is told."""
+_AGAIN = 60.0
+"""Seconds without a trouble after which the same one is told again: a disk that is all but full comes and goes."""
 _MOST_WAITING = 64_000_000
 """Characters that wait at most while nothing can be written; what comes after them is not kept."""
 
@@ -83,7 +85,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._hurry = self._now = self._index = self._closing = False
         self._begun = self._ended = self._failures = 0
-        self._tried_at = self._roused_at = 0.0
+        self._tried_at = self._roused_at = self._failed_at = 0.0
         self._generation = 0
         self._told: set[str] = set()
         self._untold: list[str] = []
@@ -131,10 +133,11 @@ class Writer:
         with self._changed:
             self._replies.pop(said_id, None)
 
-    def hurry(self) -> None:
-        """Write soon what has come."""
-        if not self._hurry:
+    def hurry(self, *, now: bool = False) -> None:
+        """Write soon what has come, or now: nothing more is to be gathered."""
+        if now or not self._hurry:
             with self._changed:
+                self._now |= now and not self._failures
                 self._rouse()
 
     def flush(self, timeout: float) -> bool:
@@ -308,7 +311,8 @@ class Writer:
         self._failures = 0
         self.trouble = None
         with self._changed:
-            self._told.clear()
+            if time.monotonic() - self._failed_at > _AGAIN:
+                self._told.clear()
             self._untold = [name for name in self._untold if name == "damaged"]
         if self._generation != self.file.generation:
             self._generation = self.file.generation
@@ -327,6 +331,7 @@ class Writer:
     def _fail(self, error: Exception, replies: dict[str, Reply]) -> None:
         trouble = self.file.trouble(error)
         self._failures += 1
+        self._failed_at = time.monotonic()
         if trouble.name == "locked" and self._failures < _PATIENCE:
             return
         self.trouble = trouble

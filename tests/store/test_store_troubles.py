@@ -110,12 +110,12 @@ chat = Chat(FunctionProvider(long), name="x")
 first = asyncio.run(chat.send("One?"))
 assert open_store().flush(10)
 resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
-replies = [asyncio.run(chat.send("More?")) for _ in range(8)]
+replies = [asyncio.run(chat.send("More?")) for _ in range(20)]
 open_store().flush(10)
 assert open_store().trouble, "no trouble"
 replies.append(asyncio.run(chat.send("And now?")))
 told = [name for reply in replies for name in reply.warnings]
-print([len(reply.text) for reply in replies] == [100_000] * 9, told)
+print([len(reply.text) for reply in replies] == [100_000] * 21, told)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
