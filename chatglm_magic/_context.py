@@ -23,6 +23,19 @@ _ROWS = 5
 _COLUMNS = 60
 _NAMES = 80
 _ARRAY_BYTES = 1_500
+_WRITTEN = frozenset(
+    {
+        "datetime.date",
+        "datetime.time",
+        "datetime.timedelta",
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "pandas.Period",
+        "pathlib.PurePath",
+        "uuid.UUID",
+    }
+)
+"""Kinds of values that people know by what `str` gives, not by their `repr`; subclasses are meant, too."""
 
 
 def describe(value: object, *, limit: int = MAX_BYTES) -> str:
@@ -101,6 +114,24 @@ def _items(head: object) -> str:
     to_list = getattr(head, "to_list", None)
     values: Any = to_list() if callable(to_list) else head
     return ", ".join(map(str, values))
+
+
+def _is_written(value: object) -> bool:
+    return any(f"{_library(kind)}.{kind.__name__}" in _WRITTEN for kind in type(value).__mro__)
+
+
+def _is_number(value: object) -> bool:
+    return _is_array(value) and getattr(value, "shape", None) == () and hasattr(value, "item")
+
+
+def _number(value: Any) -> str:  # noqa: ANN401 - told by what it has
+    """Tell what is an array in name only, such as `array[1]`, by its one value."""
+    if _library(type(value)) == "numpy":
+        return str(value)  # as it reads: `item()` makes nanoseconds a number, and 0.1 of 32 bits a longer one
+    try:
+        return str(value.item())
+    except Exception:  # noqa: BLE001 - a tensor that holds no value, or not yet
+        return _array(value)
 
 
 def _is_array(value: object) -> bool:
@@ -201,8 +232,12 @@ def _plain(value: object) -> str:
 
 def _kind(value: object) -> str:
     kind = type(value)
-    library = kind.__module__.partition(".")[0]
+    library = _library(kind)
     return kind.__name__ if library in {"builtins", "__main__"} else f"{library} {kind.__name__}"
+
+
+def _library(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 _KINDS: tuple[tuple[Callable[[object], bool], Callable[[object], str]], ...] = (
@@ -210,8 +245,10 @@ _KINDS: tuple[tuple[Callable[[object], bool], Callable[[object], str]], ...] = (
     (lambda value: isinstance(value, ModuleType), _module),
     (_is_code, _code),
     (lambda value: isinstance(value, BuiltinFunctionType), _signature),
+    (_is_written, str),
     (_is_frame, _frame),
     (_is_series, _series),
+    (_is_number, _number),
     (_is_array, _array),
     (_is_figure, _figure),
 )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import uuid
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -93,6 +98,57 @@ class Whole:
 def test_what_has_no_mean_tells_the_rest():
     """One number that cannot be had does not take the others with it."""
     assert describe(Whole()).endswith("of shape (3,), int64\nmin 1, max 3\ntensor([1, 2, 3])")
+
+
+class Zero(Whole):
+    """Behaves as a tensor of one number does."""
+
+    shape = ()
+
+    def item(self) -> float:
+        return 1.5
+
+
+class Meta(Zero):
+    """Behaves as a tensor without data does."""
+
+    def item(self) -> float:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.float64(1.5), "1.5"),
+        (np.float32(0.1), "0.1"),
+        (np.array([1, 2], "int32")[1], "2"),
+        (np.array(7), "7"),
+        (np.bool_(True), "True"),
+        (np.datetime64("2026-11-22T14:00", "ns"), "2026-11-22T14:00:00.000000000"),
+        (np.timedelta64(3, "D"), "3 days"),
+        (pd.Series([1.0, 2.0]).mean(), "1.5"),
+        (Zero(), "1.5"),
+        (Decimal("1.50"), "1.50"),
+        (Fraction(1, 3), "1/3"),
+        (dt.date(2026, 11, 22), "2026-11-22"),
+        (dt.datetime(2026, 11, 22, 14, tzinfo=dt.UTC), "2026-11-22 14:00:00+00:00"),
+        (dt.time(14, 5), "14:05:00"),
+        (dt.timedelta(days=1), "1 day, 0:00:00"),
+        (pd.Timestamp("2026-11-22"), "2026-11-22 00:00:00"),
+        (pd.Timedelta(days=1), "1 days 00:00:00"),
+        (pd.Period("2026-11", "M"), "2026-11"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Path("data/rows.csv"), str(Path("data/rows.csv"))),
+    ],
+)
+def test_one_value_is_told_as_people_write_it(value, text):
+    """What is a number, a moment or a path stays in its sentence: neither an array's report nor a repr."""
+    assert describe(value) == text
+
+
+def test_a_tensor_without_data_is_told_as_an_array():
+    """Where there is no value to give, its shape and type are."""
+    assert "of shape (), int64" in describe(Meta())
 
 
 def test_a_lazy_frame_is_not_computed():
