@@ -13,10 +13,12 @@ from IPython.utils.capture import capture_output
 from test_magic import make_shell
 
 import chatglm_magic
-from chatglm_magic import ConfigError, ReplyFormatError
+from chatglm_magic import ConfigError, Message, ReplyFormatError
+from chatglm_magic._magics.dry_run import tell
 from chatglm_magic._magics.fix import corrected_cell, diff, language_of
 from chatglm_magic._magics.insert import code_for_cell
 from chatglm_magic._markdown.blocks import CodeBlock, code_blocks
+from chatglm_magic._messages import Request
 
 FIXED = "It divided by zero.\n\n```python\nx = 2\n1 / x\n```\nDone."
 STEPS = "First:\n```python\na = 1\n```\nIt prints\n```\n1\n```\nthen\n```py\nb = a\n```"
@@ -324,6 +326,40 @@ def test_a_dry_run_shows_everything_but_the_key_and_sends_nothing(shell, glm, mo
     assert len(glm.requests) == asked
     run(shell, "%chatglm third")
     assert [message["content"] for message in glm.requests[-1].json["messages"]] == ["first", "ok", "third"]
+
+
+def test_a_dry_run_shows_the_parameters_as_they_are_sent(shell, glm):
+    """What the provider adds or rewrites is shown: the stop words of GLM's turns, sampling in the server's words."""
+    line = "-o stop END -o do_sample false -o repeat_penalty 1.1 --think hi"
+    shown = run(shell, f"%chatglm --dry-run {line}")
+    glm.say("ok")
+    run(shell, f"%chatglm {line}")
+
+    body = glm.requests[-1].json
+    sent = ", ".join(f"{name} {json.dumps(value)}" for name, value in body.items() if name not in {"model", "messages"})
+    assert f"options: {sent}\n" in shown
+    assert 'stop ["END", "<|user|>"' in shown
+
+
+def test_a_dry_run_shows_parameters_of_whoever_has_no_words_for_them(shell):
+    """Without a body of the provider's own, what was asked for is shown."""
+
+    class Quiet:
+        name = "quiet"
+
+    said = tell(Request((Message("user", "hi"),), options={"stop": ("a", "b")}), Quiet())["text/plain"]
+
+    assert 'options: stop ["a", "b"]\n' in said
+    assert "model: quiet\n" in said
+
+
+def test_a_dry_run_names_the_model_that_nobody_named(shell):
+    """The web dialect lists no models: its site chooses; a server's first one is asked."""
+    assert "model: the site's own choice\n" in run(shell, "%chatglm -m chatglm --dry-run hi")
+
+    shell.run_line_magic("config", "ChatGLMMagics.model = ''")
+
+    assert "model: the first that the server lists\n" in run(shell, "%chatglm --dry-run hi")
 
 
 def test_a_dry_run_of_fix_shows_what_fix_would_send(shell, glm):

@@ -93,7 +93,10 @@ class WhoCommands:
             provider = choice.provider
             rows += [
                 ("provider", provider.name + (f" ({choice.why[:-1]})" if choice.why else "")),
-                ("model", choice.model or getattr(provider, "model", "") or "the server's first"),
+                (
+                    "model",
+                    choice.model or getattr(provider, "model", "") or getattr(provider, "unnamed", "") or provider.name,
+                ),
                 ("host", getattr(provider, "host", "") or "this machine"),
                 ("key", key_place(provider.name, self._base_url(arguments), self._configured())),
             ]

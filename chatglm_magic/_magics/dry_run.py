@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from .._history import estimate_tokens
@@ -25,6 +26,9 @@ def tell(request: Request, provider: Provider, notes: Sequence[str] = ()) -> dic
         request: What would be sent.
         provider: Who would be asked.
         notes: What else the user should know.
+
+    Raises:
+        ConfigError: The provider could not ask so.
     """
     facts = _facts(request, provider)
     markdown = [f"**{_HEAD}**", "\n".join(f"- {name}: {literal(value)}" for name, value in facts.items())]
@@ -39,10 +43,10 @@ def tell(request: Request, provider: Provider, notes: Sequence[str] = ()) -> dic
 
 
 def _facts(request: Request, provider: Provider) -> dict[str, str]:
-    model = request.model or getattr(provider, "model", "") or "the first that the server lists"
-    options = [
-        f"{name} {', '.join(value) if isinstance(value, tuple) else value}" for name, value in request.options.items()
-    ]
+    model = request.model or getattr(provider, "model", "") or getattr(provider, "unnamed", "") or provider.name
+    parameters = getattr(provider, "parameters", None)
+    sent = parameters(request) if callable(parameters) else request.options
+    options = [f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in sent.items()]
     return {
         "provider": provider.name,
         "model": model,

@@ -24,11 +24,13 @@ class Provider(Protocol):
 
     Further attributes are optional and read where they exist:
         model (str): What is asked when no model is named.
+        unnamed (str): Which model that is, in words, where `model` is empty.
         host (str): Where requests go, for people to read.
         base_url (str): The server it was made for, if not its own.
         caption (str): What a user should know about the model beside its name.
         history_tokens (int): How much of a conversation it takes well.
         models (async () -> list[str]): The models it offers.
+        parameters ((Request) -> dict): What is sent beside model and messages, if not the request's options.
     """
 
     name: str

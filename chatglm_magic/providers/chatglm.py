@@ -81,6 +81,7 @@ class ChatGLMProvider:
     Attributes:
         name: The provider's name.
         model: Empty: the site decides which model answers, and says so in the reply.
+        unnamed: That, in words.
         host: Host and port that is asked.
         caption: What a user should know.
 
@@ -90,6 +91,7 @@ class ChatGLMProvider:
 
     name = "chatglm"
     model = ""
+    unnamed = "the site's own choice"
     caption = "chatglm.cn's unofficial web dialect: the site refuses most plain clients"
 
     def __init__(
@@ -175,8 +177,8 @@ class ChatGLM:
             messages: What was said: `{"role", "content"}` with content as text or as a list of
                 `{"type": "text", "text"}`, or `Message` objects.
             proxy: An http or https proxy.
-            kwargs: `timeout` (seconds without an event), `assistant_id`, `conversation_id`, `api_key`.
-                All others are ignored.
+            kwargs: `timeout` (seconds without an event), `assistant_id`, `conversation_id`, `api_key`,
+                `base_url` (in place of the site's scheme and host). All others are ignored.
 
         Raises:
             ChatGLMError: The request cannot be made, was refused, or the reply failed.
@@ -206,10 +208,13 @@ class ChatGLM:
     ) -> tuple[ChatGLMProvider, Request]:
         timeout = kwargs.pop("timeout", None)
         key = kwargs.pop("api_key", None) or ""
+        base_url = kwargs.pop("base_url", None) or ""
         about = {name: value for name in ("assistant_id", "conversation_id") if (value := kwargs.pop(name, None))}
         if kwargs:
             _log.debug("ChatGLM ignores %s", ", ".join(sorted(kwargs)))
-        provider = ChatGLMProvider(Settings(api_key=key, proxy=proxy or ""), endpoint=cls.api_endpoint, **about)
+        endpoint = "" if base_url else cls.api_endpoint
+        settings = Settings(base_url=base_url, api_key=key, proxy=proxy or "")
+        provider = ChatGLMProvider(settings, endpoint=endpoint, **about)
         said = tuple(_message(message) for message in messages)
         if not said:
             msg = "There is nothing to ask: messages is empty."

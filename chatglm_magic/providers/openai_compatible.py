@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from .._errors import AuthenticationError, ConfigError, ProtocolError, ProviderError, TransportError, shorten
@@ -33,6 +35,7 @@ class OpenAICompatibleProvider:
         model: What is asked when no model is named; empty until the server's first model is known.
         host: Host and port that is asked.
         base_url: As it was given; empty for the provider's own.
+        unnamed: Which model that is, in words, while `model` is empty.
         history_tokens: None: the server's models take long conversations.
         think_tags: Whether `<think>` tags in the answer are taken apart and leaked control tokens trimmed.
 
@@ -41,6 +44,7 @@ class OpenAICompatibleProvider:
     """
 
     name: str = "openai"
+    unnamed: str = "the first that the server lists"
     history_tokens: int | None = None
     think_tags: bool = True
     known_models: ClassVar[tuple[str, ...]] = ()
@@ -78,6 +82,16 @@ class OpenAICompatibleProvider:
             if error.kind == "model_not_found" and not request.model:
                 self.model = self._default  # the server has another one by now: look again next time
             raise
+
+    def parameters(self, request: Request) -> dict[str, Any]:
+        """Give what a request's body says beside its model and its messages, as it is sent.
+
+        Raises:
+            ConfigError: A parameter the service does not have.
+        """
+        body = self._body(replace(request, messages=()), request.model or self.model)
+        sent: dict[str, Any] = json.loads(body.data)
+        return {name: value for name, value in sent.items() if name not in {"model", "messages"}}
 
     async def models(self) -> list[str]:
         """Ask which models there are.
