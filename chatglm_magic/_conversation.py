@@ -13,7 +13,7 @@ from ._history import Place
 from ._messages import Message
 from ._reply import Reply
 from ._said import Said
-from ._tree import Tree
+from ._tree import Shape, Tree
 from ._values import dataclass
 
 _log = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ class Conversation:
         self.tree = Tree()
         self.unanswered: tuple[str, Place | None] | None = None
         self._watchers: tuple[Watcher, ...] = ()
+        self._removed: tuple[Tree, Shape] | None = None
 
     @property
     def messages(self) -> list[Message]:
@@ -145,6 +146,7 @@ class Conversation:
         last = self.last_exchange()
         if last is None:
             return None
+        self._removed = None
         for version in self.tree.versions(last[0]):
             self.tree.cut(version)
         self.changed()
@@ -157,10 +159,30 @@ class Conversation:
                 return question, answer
         return None
 
-    def remove(self, said: Said) -> None:
-        """Remove a message; see `Tree.remove`."""
-        self.tree.remove(said)
+    def remove(self, said: Said) -> list[Said]:
+        """Remove a message; see `Tree.remove`. `restore` brings it back, until something else is asked.
+
+        Returns:
+            What is gone.
+        """
+        before = self.tree.shape()
+        gone = self.tree.remove(said)
+        self._removed = self.tree, before
         self.changed()
+        return gone
+
+    def restore(self) -> list[Said]:
+        """Bring back what the last `remove` took, all in its place, and show what was shown then.
+
+        Returns:
+            What is back; empty where nothing was removed, or something was asked since.
+        """
+        removed, self._removed = self._removed, None
+        if removed is None or removed[0] is not self.tree:
+            return []
+        back = self.tree.reshape(removed[1])
+        self.changed()
+        return back
 
     def choose(self, said: Said) -> None:
         """Lead the conversation through a version of a message."""
@@ -189,6 +211,7 @@ class Conversation:
             exchange.answer.key = key
         if remember:
             self.unanswered = prompt, place
+            self._removed = None
         _tell(exchange.watchers, "began", self, exchange.question, exchange.answer)
         return exchange
 
@@ -212,6 +235,7 @@ class Conversation:
         if words and exchange.instead is answer:
             answer.key = ""  # it says more now than the request that it answered would bring
         if exchange.in_tree:
+            self._removed = None
             if words:
                 self.unanswered = None
                 if replayed:

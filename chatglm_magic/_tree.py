@@ -10,6 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from ._said import Said
+from ._values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a tree stood: to be given back to it.
+
+    Attributes:
+        said: The messages, by their ids.
+        parents: What each followed.
+        children: What followed each, in order.
+        chosen: As in `Tree`.
+    """
+
+    said: Mapping[str, Said]
+    parents: Mapping[str, str]
+    children: Mapping[str, tuple[str, ...]]
+    chosen: Mapping[str, str]
 
 
 class Tree:
@@ -123,6 +141,31 @@ class Tree:
             gone += self.answers(one)
         self._unlink(said)
         return self._drop(gone)
+
+    def shape(self) -> Shape:
+        """Give how the tree stands now."""
+        return Shape(
+            dict(self._said),
+            {one.id: one.parent for one in self._said.values()},
+            {parent: tuple(children) for parent, children in self._children.items()},
+            dict(self.chosen),
+        )
+
+    def reshape(self, shape: Shape) -> list[Said]:
+        """Let the tree stand as it did, and nothing that came since be in it.
+
+        Returns:
+            What is back.
+        """
+        back = [one for one in shape.said.values() if one.id not in self._said]
+        # At once, each: who reads in another thread meets no message that is not there.
+        self._said = {**self._said, **shape.said}
+        for one in shape.said.values():
+            one.parent = shape.parents[one.id]
+        self._children = {parent: list(children) for parent, children in shape.children.items()}
+        self.chosen = dict(shape.chosen)
+        self._said = dict(shape.said)
+        return back
 
     def _taken(self, parent: str) -> str:
         """Give the id of the child that the path takes; empty where there is none."""

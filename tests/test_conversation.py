@@ -192,6 +192,28 @@ def test_undo_takes_back_the_last_answered_exchange_in_all_its_versions():
     assert conversation.undo() is None
 
 
+def test_what_was_removed_is_gone_once_something_else_was_asked():
+    """Nor does it come back into a conversation that began anew; a question asked aside is none of its matter."""
+    conversation = Conversation()
+    first = ask(conversation, "a", "A")
+    ask(conversation, "b", "B")
+
+    assert [one.text for one in conversation.remove(first.question)] == ["a", "A"]
+    ask(conversation, "aside", "Z", remember=False)
+    assert [one.text for one in conversation.restore()] == ["a", "A"]
+    assert said(conversation) == "a A b B"
+    conversation.remove(first.question)
+    ask(conversation, "c", "C")
+    assert conversation.restore() == []
+    conversation.remove(conversation.tree.path()[0])
+    conversation.undo()
+    assert conversation.restore() == []
+    conversation.messages = [Message("user", "x"), Message("assistant", "X")]
+    conversation.remove(conversation.tree.path()[0])
+    conversation.start_over()
+    assert conversation.restore() == []
+
+
 def test_starting_over_is_a_new_conversation_of_the_same_name():
     """Whoever keeps the old one can tell them apart."""
     conversation = Conversation("paper")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatglm_magic._conversation import Conversation
 from chatglm_magic._said import Said
 from chatglm_magic._tree import Tree
 
@@ -147,3 +148,31 @@ def test_a_tree_stays_whole_whatever_is_done_to_it(data):
         assert all(one in tree.versions(one) for one in tree)
         assert all(not one.parent or tree.get(one.parent) is not None for one in tree)
         assert not kept or path
+
+
+@given(st.data())
+def test_what_was_removed_can_be_brought_back_in_its_place(data):
+    """The same path, versions in the same order and choices, whatever was chosen meanwhile; then nothing is left."""
+    conversation = Conversation()
+    tree = conversation.tree
+    for number in range(data.draw(st.integers(1, 10))):
+        all_said = list(tree)
+        what = data.draw(st.sampled_from(["ask", "ask", "version", "choose"]))
+        if what == "ask" or not all_said:
+            exchange(tree, f"q{number}")
+        elif what == "version":
+            another(tree, data.draw(st.sampled_from(all_said)), f"v{number}")
+        else:
+            tree.choose(data.draw(st.sampled_from(all_said)))
+    before, path, chosen = list(tree), tree.path(), dict(tree.chosen)
+    stood = [(one, one.parent, tree.versions(one), tree.answers(one)) for one in before]
+
+    gone = conversation.remove(data.draw(st.sampled_from(before)))
+    if len(tree):
+        tree.choose(data.draw(st.sampled_from(list(tree))))
+    back = conversation.restore()
+
+    assert {one.id for one in back} == {one.id for one in gone}
+    assert (list(tree), tree.path(), tree.chosen) == (before, path, chosen)
+    assert [(one, one.parent, tree.versions(one), tree.answers(one)) for one in before] == stood
+    assert conversation.restore() == []

@@ -114,9 +114,9 @@ class Actions:
             self._session.wire.put(kind, **{"for": asked.number, "view": asked.view}, **fields)
         return False
 
-    def _note(self, text: str, asked: Asked | None = None, *, bad: bool = False) -> None:
+    def _note(self, text: str, asked: Asked | None = None, *, bad: bool = False, undo: bool = False) -> None:
         to = {"for": asked.number, "view": asked.view} if asked is not None else {"for": 0, "view": ""}
-        self._session.wire.put("note", **to, text=text, bad=bad)
+        self._session.wire.put("note", **to, text=text, bad=bad, **({"undo": True} if undo else {}))
 
     # Views
 
@@ -219,9 +219,16 @@ class Actions:
             raise ConfigError(msg)
         chat.choose(versions[at])
 
-    def _do_delete(self, _: Asked, id: str) -> None:  # noqa: A002 - as above
+    def _do_delete(self, asked: Asked, id: str) -> None:  # noqa: A002 - as above
         self._refuse_while_growing()
-        self._session.chat.remove(self._found(id))
+        count = len(self._session.chat.remove(self._found(id)))
+        self._note(f"{count} message{'s' * (count != 1)} deleted.", asked, undo=True)
+
+    def _do_undo(self, _: Asked) -> None:
+        self._refuse_while_growing()
+        if not self._session.chat.restore():
+            msg = "There is nothing to bring back here: nothing was deleted since the last question."
+            raise ConfigError(msg)
 
     def _do_source(self, asked: Asked, id: str, code: int | str | None) -> bool:  # noqa: A002 - as above
         said = self._found(id)

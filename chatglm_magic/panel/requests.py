@@ -164,6 +164,7 @@ _FIELDS: Mapping[str, Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "bye": {},
         "ping": {},
         "stop": {},
+        "undo": {},
         "retry": {},
         "send": {"text": _text},
         "continue": {"id": _id},

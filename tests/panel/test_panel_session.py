@@ -196,6 +196,30 @@ def test_a_deleted_message_goes_with_its_partner():
         assert is_as_new(page)
 
 
+def test_what_was_deleted_can_be_brought_back():
+    """A note says how much is gone and offers it; it comes back in its place, until something else is asked."""
+    chat = chat_with(HELLO)
+    with Page(ChatPanel(chat)) as page:
+        assert "nothing was deleted" in page.answer("undo")["text"]
+        for text in ("one", "two"):
+            page.exchange("send", text=text)
+        page.exchange("edit", id=page.shown[0]["id"], text="uno")
+        page.answer("version", id=page.shown[0]["id"], step=-1)
+        page.wait(lambda: len(page.shown) == 4)
+        told = page.answer("delete", id=page.shown[0]["id"])
+        assert (told["text"], told["undo"], told["bad"]) == ("4 messages deleted.", True, False)
+        page.wait(lambda: len(page.shown) == 2)
+        page.answer("undo")
+        page.wait(lambda: [m["source"] for m in page.shown[::2]] == ["one", "two"])
+
+        assert (page.shown[0]["version"], page.shown[0]["versions"]) == (1, 2)
+        assert is_as_new(page)
+        assert page.answer("undo")["bad"]
+        page.answer("delete", id=page.shown[0]["id"])
+        page.exchange("send", text="three")
+        assert page.answer("undo")["bad"]
+
+
 def test_a_failure_is_told_in_its_message_and_can_be_tried_again():
     """What went wrong stands below the question in a sentence; trying again takes its place."""
     error = ConnectError("Nobody answers at 127.0.0.1: start the server.", provider="scripted", model="")

@@ -349,3 +349,23 @@ def test_a_choice_for_one_question_is_no_setting(store):
 
     thread, (_, answer), _ = store.load(chat.id)
     assert (thread.settings["provider"], answer.provider, answer.model) == ("scripted", "other", "m-9")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_was_removed_and_brought_back_is_kept_as_it_was(store, count):
+    """In its place, with all versions, also where nothing was left of the conversation in between."""
+    chat = Chat(Scripted(), name="paper")
+    for words in ("one", "two")[:count]:
+        ask(chat, words, TextDelta(words.upper()), Finished("stop"))
+    first = chat.tree.path()[0]
+    ask(chat, "one", TextDelta("ONCE"), Finished("stop"), place=Place(instead_of=first.id))
+    before = sorted(stored(store, chat)), said(Chat.open("paper"))
+
+    chat.remove(first)
+    assert len(stored(store, chat) if count > 1 else store.threads()) == 2 * count - 2
+    chat.restore()
+
+    again = Chat.open("paper")
+    assert (sorted(stored(store, chat)), said(again)) == before
+    assert [one.text for one in again.tree.versions(again.tree.path()[1])] == ["ONE", "ONCE"]
+    assert store.load(chat.id)[2] == chat.tree.chosen
