@@ -48,6 +48,14 @@ HEADS = [
     ("--insert\treplace ", {"insert": "replace"}),
     ("-m a\u3000-m b ", {"model": "b"}),
     ("-m “x” ", {"model": "“x”"}),
+    ("--system=  ", {"system": ""}),
+    ("--system= --model= -q ", {"system": "", "quiet": True}),
+    ("-mglm-4.7 ", {"model": "glm-4.7"}),
+    ("-mzai:glm-4.7 -cpaper -fjson ", {"model": "zai:glm-4.7", "conversation": "paper", "format": "json"}),
+    ('-s"You are terse" ', {"system": "You are terse"}),
+    (r"-s'it\'s -m=x' ", {"system": "it's -m=x"}),
+    ("-s-q ", {"system": "-q"}),
+    ("-otemperature 0.5 -ostop 'a b' ", {"options": {"temperature": 0.5, "stop": ("a b",)}}),
 ]
 
 
@@ -106,6 +114,16 @@ def test_text_after_the_options_of_a_cell_is_the_prompts_first_line():
     [
         ("--modle x hi", "no option --modle. Did you mean --model?"),
         ("-M x hi", "no option -M"),
+        ("-xglm hi", "no option -xglm"),
+        ("-qu hi", "no option -qu"),
+        ("-m=x hi", "Did you mean -m?"),
+        ("-model x hi", "Did you mean --model?"),
+        ("-system=x hi", "Did you mean --system?"),
+        ("-max-tokens 5 hi", "-o max_tokens V"),
+        ("-s'no end", "no closing one"),
+        ("--timeout= 5", "a number above 0, not ''"),
+        ("--insert= hi", "below or replace, not ''"),
+        ("-fhtml hi", "one of md, text, code, json, not 'html'"),
         ("-think hi", "Did you mean --think?"),
         ("-temperature 1 hi", "-o temperature V"),
         ("-5 is what?", "stands after --"),

@@ -47,6 +47,8 @@ def test_values_are_offered_after_their_options(shell):  # noqa: F811
     assert offered(shell, "%chatglm -o do_sample t") == ["%chatglm -o do_sample true"]
     assert "%chatglm -m zai" in offered(shell, "%chatglm -m z")
     assert "%chatglm -m zai:glm-4.7-flash" in offered(shell, "%chatglm -m zai:glm-4.7")
+    assert "%chatglm -mzai:glm-4.7-flash" in offered(shell, "%chatglm -mzai:glm-4.7")
+    assert "%chatglm -mx -q --think" in offered(shell, "%chatglm -mx -q --th")
     assert "%chatglm --model=zai:glm-4.7-flash" in offered(shell, "%chatglm --model=zai:glm-4.7")
     assert offered(shell, "%chatglm -s 'be terse' -c 物") == ["%chatglm -s 'be terse' -c 物理"]
     assert "%chatglm use zai:glm-4.7-flash" in offered(shell, "%chatglm use zai:")

@@ -27,6 +27,7 @@ __all__ = [
     "option_rows",
     "parse",
     "short_help",
+    "split_option",
     "table",
 ]
 
@@ -222,26 +223,43 @@ def _take_options(line: str, arguments: Arguments) -> str:
         if word == "--":
             arguments.literal = True
             return line[place:].strip(" \t\r\n\f\v")
-        name, equals, attached = word.partition("=")
-        if not name.startswith("--"):
-            name, equals, attached = word, "", ""
+        name, attached = split_option(word)
         option = _NAMED.get(name)
         if option is None:
             raise ArgumentError(_unknown(word))
-        if equals:
-            place = start + len(name) + 1
+        if attached is not None:
+            place -= len(attached)
             if not option.values:
                 msg = f"{name} takes no value, so there is no {word!r}."
                 raise ArgumentError(msg)
-        values = _left_out(line, place, option, joined=bool(attached))
+        values = _left_out(line, place, option, joined=attached is not None)
         for number in range(len(values), len(option.values)):
-            joined = bool(attached) and number == 0
+            joined = attached is not None and number == 0
             value, place = _take_value(line, place, option, name, joined=joined)
             values.append(value)
         try:
             option.store(arguments, values)
         except ConfigError as error:
             raise ArgumentError(str(error)) from None
+
+
+def split_option(word: str) -> tuple[str, str | None]:
+    """Split a word into an option's name and the value, or its beginning, that is joined to it.
+
+    A value is joined to a long name by `=`, and to a short one by nothing: `--model=x`, `-mx`. A long name
+    or a parameter after a single dash is a mistake, and no value.
+
+    Returns:
+        The name, and what is joined to it: None for nothing, empty for what ends in `=`.
+    """
+    name, equals, attached = word.partition("=")
+    if word.startswith("--"):
+        return name, attached if equals else None
+    option = _NAMED.get(word[:2])
+    is_mistaken = f"-{name}" in _NAMED or name[1:].replace("-", "_") in PARAMETERS
+    if option is None or not option.values or word[2:3] in {"", "="} or is_mistaken:
+        return word, None
+    return word[:2], word[2:]
 
 
 def _left_out(line: str, place: int, option: Option, *, joined: bool) -> list[str]:
@@ -256,6 +274,8 @@ def _take_value(line: str, place: int, option: Option, name: str, *, joined: boo
     if not joined:
         place = _end(_BLANKS, line, place)
     word = _word(line, place)
+    if joined and not word:
+        return "", place  # nothing after the equals sign is a value too
     if not word or (not joined and (word == "--" or word in _NAMED)):
         msg = f"{name} lacks its value. It is written {name} {' '.join(option.values)}."
         raise ArgumentError(msg)

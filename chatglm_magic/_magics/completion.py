@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .._errors import ChatGLMError
 from .._messages import OPTIONS as PARAMETERS
 from ..providers import PROVIDERS, known_models
-from .arguments import COMMANDS, EXPORTS, TABLE, TOPICS
+from .arguments import COMMANDS, EXPORTS, TABLE, TOPICS, split_option
 from .options import FORMATS, Option
 
 if TYPE_CHECKING:
@@ -61,17 +61,17 @@ def spot_of(line: str) -> Spot:  # noqa: PLR0911 - one for each place there is
     at = 0
     while at < len(words):
         word, is_open = words[at]
-        if is_open and "=" not in word:
+        name, attached = split_option(word)
+        if is_open and attached is None:
             return Spot("word", word)
         if not word.startswith("-") or word == "--":
             break
-        name, equals, attached = word.partition("=")
         option = named.get(name)
         if option is None:
             return Spot("prompt", "")
         at += 1
-        values = [attached] if equals else []
-        if equals and is_open:
+        values = [] if attached is None else [attached]
+        if attached is not None and is_open:
             return Spot("value", attached, option)
         while len(values) < len(option.values):
             if at == len(words):
