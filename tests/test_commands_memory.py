@@ -86,6 +86,24 @@ def test_an_option_brings_a_conversation_back_and_says_so_once(ask, restart, she
     ]
 
 
+@pytest.mark.parametrize("begin", [100, 4096])
+@pytest.mark.parametrize("command", ["chats", "search thorium"])
+def test_a_damaged_store_is_told_where_nothing_is_listed(ask, restart, place, command, begin):  # noqa: F811
+    """What a damaged file held is not found; the list says why, in one sentence, once."""
+    ask("-c paper thorium")
+    assert "was damaged" not in ask(command)
+    close_stores()
+    data = bytearray(place.read_bytes())
+    data[begin:] = bytes(byte ^ 0x5A for byte in data[begin:])
+    place.write_bytes(data)
+    restart()
+
+    shown = ask(command)
+
+    assert shown.count("was damaged. It was set aside as") == 1
+    assert shown.splitlines()[-1].startswith(str(place))
+
+
 def test_a_dry_run_shows_what_is_stored_too(ask, restart, glm):  # noqa: F811
     """What would be sent is what the stored conversation holds and the question; nothing is sent."""
     ask("-c paper one")

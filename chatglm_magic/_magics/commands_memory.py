@@ -44,11 +44,13 @@ class MemoryCommands:
         if not text:
             msg = "Say what to look for: %chatglm search attention"
             raise ConfigError(msg)
-        hits = self._kept("search").search(text, _HITS)
+        memory = self._kept("search")
+        hits = memory.search(text, _HITS)
         if hits:
             _found(text, hits).show()
         else:
             say(f"Nothing was found for {text}. To ask it, write %chatglm -- search {text}")
+        say_trouble(memory)
         return Value()
 
     def do_forget(self, _: Arguments, what: str = "") -> None:
@@ -160,8 +162,7 @@ def when(moment: float) -> str:
 def _tell_what_is_kept(memory: Memory) -> None:
     threads = memory.all()
     messages = sum(thread.count for thread in threads)
-    if memory.trouble:
-        say(memory.trouble)
+    say_trouble(memory)
     say(f"Stored in {memory.label}: {_conversations(len(threads))}, {count_words(messages)}, {memory.size}.")
     say(*thread_lines(threads[:_LISTED]))
     if len(threads) > _LISTED:
@@ -170,6 +171,12 @@ def _tell_what_is_kept(memory: Memory) -> None:
         "Nothing is removed yet. %chatglm forget NAME, forget #NUMBER or forget all does it, for good; "
         "forget all also removes what was asked with --no-history."
     )
+
+
+def say_trouble(memory: Memory) -> None:
+    """Say what is wrong with the store, where something is: a list of a damaged one is empty, and no error."""
+    if trouble := memory.trouble:
+        say(trouble)
 
 
 def stored_lines(magics: ChatGLMMagics, most: int) -> list[str]:

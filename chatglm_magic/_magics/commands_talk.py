@@ -12,7 +12,7 @@ from .._history import GO_ON, Place
 from .._markdown.safe import safe
 from .._messages import OPTIONS, parse_option
 from .arguments import Arguments
-from .commands_memory import stored_lines
+from .commands_memory import say_trouble, stored_lines
 from .conversations import USUAL, conversation, count_words, free_name
 from .outcomes import Ask, Value
 from .saying import Shown, Source, say
@@ -59,6 +59,7 @@ class TalkCommands:
             first = f"  {shorten(chat.messages[0].content, 50)}" if chat.messages else ""
             say(f"{mark} {name:{width}}  {count_words(len(chat.messages))}{first}")
         say(*stored_lines(self.magics, int(most or _STORED)))
+        say_trouble(self.magics.memory)
 
     def do_history(self, arguments: Arguments, count: str = "") -> Value:
         """Show what has been said, all of it or the last exchanges."""
