@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self
@@ -16,11 +16,12 @@ from ._errors import ChatGLMError, ConfigError
 from ._events import Event
 from ._history import Place, last_exchanges
 from ._keeper import Absent, bring_back, find, keep, settings_of, stored_answer
+from ._loops import ticking
 from ._messages import Message, Request, check_options
 from ._replay import Recall, replay, request_key
 from ._reply import Reply
 from ._said import Said
-from ._secrets import refuse_keys
+from ._secrets import refuse_keys, without_keys
 from ._turns import Turns
 from .providers import Provider
 
@@ -176,11 +177,7 @@ class Chat(Conversation):
         reply.model = reply.model or asked.model or getattr(asked.provider, "model", "")
         reply.provider = asked.provider.name
 
-        def waiting() -> None:
-            if notify is not None:
-                notify("waiting for the conversation's other reply")
-
-        async with self._turns.turn(waiting) if remember else nullcontext():
+        async with self._turn(reply, notify, remember=remember):
             how: dict[str, Any] = {"system": system, "think": think, "timeout": timeout, "notify": notify, **parameters}
             request_to = partial(self.request, prompt, remember=remember, place=place, **how)
             request = request_to(choice=asked, warnings=reply.warnings)
@@ -214,6 +211,21 @@ class Chat(Conversation):
                 reply.end("error")
                 self.end(exchange, error)
 
+    @asynccontextmanager
+    async def _turn(
+        self, reply: Reply, notify: Callable[[str], None] | None, *, remember: bool
+    ) -> AsyncGenerator[None]:
+        """Have the conversation to oneself for the length of a block, in which an interrupt bites at any time."""
+
+        def waiting() -> None:
+            reply.warnings.append("waited-its-turn")
+            if notify is not None:
+                notify("waiting for the conversation's other reply")
+
+        with ticking():
+            async with self._turns.turn(waiting) if remember else nullcontext():
+                yield
+
     def request(  # noqa: PLR0913 - as `stream`
         self,
         prompt: str,
@@ -246,7 +258,7 @@ class Chat(Conversation):
             ConfigError: An option is unknown, or the prompt holds one of the user's keys.
         """
         asked = choice or Choice(self.provider, self.model)
-        before = self.before(place) if remember else []
+        before = without_keys(self.before(place)) if remember else []
         text = self.system if system is None else system
         refuse_keys(prompt, text)
         first = (Message("system", text),) if text else ()

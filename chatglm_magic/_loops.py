@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -34,6 +35,30 @@ def main_loop() -> asyncio.AbstractEventLoop | None:
     `asyncio.run_coroutine_threadsafe`.
     """
     return _main
+
+
+@contextmanager
+def ticking() -> Generator[None]:
+    """Wake the running loop now and then for the length of a block.
+
+    A kernel's handler of interrupts leaves its work to the loop; one that sleeps until the next byte arrives
+    does it only then. Other threads than the main one get no signals, and no ticks.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    handle: asyncio.TimerHandle
+
+    def tick() -> None:
+        nonlocal handle
+        handle = loop.call_later(_TICK, tick)
+
+    tick()
+    try:
+        yield
+    finally:
+        handle.cancel()
 
 
 async def wait_here(coroutine: Coroutine[Any, Any, T]) -> T:

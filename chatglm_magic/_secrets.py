@@ -8,6 +8,8 @@ import re
 from ._config import HOSTS
 from ._errors import ConfigError
 from ._keys import kept_keys
+from ._messages import Message
+from ._urls import seen_keys
 
 WARNING = (
     "This cell holds what looks like a key, and cells are saved with the notebook. "
@@ -19,6 +21,8 @@ _GLM_KEY = re.compile(r"(?<![\w.])[0-9a-f]{32}\.[A-Za-z0-9]{16}(?!\w)")
 _OTHER_KEY = re.compile(r"(?<!\w)sk-[A-Za-z0-9_-]{20,}")
 """As OpenAI and many servers do; others' libraries take such keys too, so they count only in cells of ours."""
 _OURS = re.compile(r"chatglm|ZAI_API_KEY|ZHIPUAI_API_KEY", re.IGNORECASE)
+MASK = "[key]"
+"""What stands in a key's place."""
 _SHORTEST = 16
 """Characters from which a key is looked for in prompts: a shorter one may be any word."""
 _CANDIDATE = re.compile(rf"[\w.-]{{{_SHORTEST},}}")
@@ -27,6 +31,22 @@ _CANDIDATE = re.compile(rf"[\w.-]{{{_SHORTEST},}}")
 def holds_key(source: str) -> bool:
     """Tell whether a cell's source holds what looks like a key for us."""
     return bool(_GLM_KEY.search(source) or (_OTHER_KEY.search(source) and _OURS.search(source)))
+
+
+def without_keys(messages: list[Message]) -> list[Message]:
+    """Take the user's keys out of what was said: a server may have said one, and another may be asked next."""
+    own = {key for key in (*_environment(), *seen_keys()) if len(key) >= _SHORTEST}
+    found = {key for key in own if any(key in message.content or key in message.thinking for message in messages)}
+    for key in found:
+        messages = [
+            Message(one.role, one.content.replace(key, MASK), thinking=one.thinking.replace(key, MASK))
+            for one in messages
+        ]
+    return messages
+
+
+def _environment() -> set[str]:
+    return {value.strip() for name, value in os.environ.items() if name.upper().endswith("_API_KEY")}
 
 
 def refuse_keys(*texts: str) -> None:
@@ -40,7 +60,8 @@ def refuse_keys(*texts: str) -> None:
     """
     if not any(re.search(r"\d", found) for text in texts for found in _CANDIDATE.findall(text)):
         return
-    own = {value.strip() for name, value in os.environ.items() if name.upper().endswith("_API_KEY")}
-    if any(key in text for key in {*own, *kept_keys(HOSTS.values())} if len(key) >= _SHORTEST for text in texts):
+    if any(
+        key in text for key in {*_environment(), *kept_keys(HOSTS.values())} if len(key) >= _SHORTEST for text in texts
+    ):
         msg = "The prompt holds one of your keys, so nothing was sent. Take it out."
         raise ConfigError(msg)

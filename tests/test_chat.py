@@ -156,13 +156,15 @@ def test_the_second_question_waits_for_the_first_and_says_so():
     provider = Scripted(lambda: asyncio.sleep(0.01), TextDelta("Hi."), Finished("stop"))
     chat = Chat(provider)
     notes: list[str] = []
+    replies: list[Reply] = []
 
     async def both() -> None:
-        await asyncio.gather(chat.send("One"), chat.send("Two", notify=notes.append))
+        replies.extend(await asyncio.gather(chat.send("One"), chat.send("Two", notify=notes.append)))
 
     asyncio.run(both())
 
     assert notes == ["waiting for the conversation's other reply"]
+    assert replies[1].warnings == ["waited-its-turn"]
     assert [m.content for m in provider.requests[1].messages] == ["One", "Hi.", "Two"]
 
 
@@ -181,6 +183,22 @@ def test_history_is_trimmed_to_whole_exchanges():
 
     assert [m.content for m in provider.requests[0].messages] == ["recent", "answer", "Now"]
     assert reply.warnings == ["history-trimmed"]
+
+
+def test_a_key_that_a_server_has_said_is_not_sent_to_another(monkeypatch):
+    """What was said goes out without the user's keys, whoever is asked next."""
+    key = "0123456789abcdef0123456789abcdef" + ".ABCDEFGHIJKLMNOP"
+    monkeypatch.setenv("CHATGLM_API_KEY", key)
+    provider = Scripted(TextDelta(f"You sent {key}."), Finished("stop"))
+    chat = Chat(provider)
+
+    async def talk() -> None:
+        await chat.send("One")
+        await chat.send("Two")
+
+    asyncio.run(talk())
+
+    assert [m.content for m in provider.requests[1].messages] == ["One", "You sent [key].", "Two"]
 
 
 def test_an_empty_prompt_is_refused_before_anything_is_sent():

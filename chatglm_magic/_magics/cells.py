@@ -148,9 +148,18 @@ def is_nested(frame: FrameType | None) -> bool:
     Both are functions of IPython's shell: code that a running cell started (`%%time`, `%%capture`,
     `ip.run_cell`) is run with nothing to await it, and so is a cell that a task or a callback starts.
     """
+    return _is_below(frame, {"run_code", "_run_cell"})
+
+
+def is_in_code(frame: FrameType | None) -> bool:
+    """Tell whether a frame runs inside a cell's code: a cell that begins there is a part of that one."""
+    return _is_below(frame, {"run_code"})
+
+
+def _is_below(frame: FrameType | None, names: set[str]) -> bool:
     while frame is not None:
         code = frame.f_code
-        if code.co_name in {"run_code", "_run_cell"} and code.co_filename == interactiveshell.__file__:
+        if code.co_name in names and code.co_filename == interactiveshell.__file__:
             return True
         frame = frame.f_back
     return False

@@ -6,6 +6,7 @@ This module is all that `%load_ext` imports; what a question needs is imported w
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -110,7 +111,7 @@ class ChatGLMMagics(Magics):
     @line_cell_magic
     def chatglm(self, line: str, cell: str | None = None) -> object:
         """Ask a model; its reply streams into the cell. `%chatglm help` is the manual."""
-        outcome = self._or_shown(self._read(line, cell))
+        outcome = self._or_shown(self._read(line, cell, self._place()))
         if not isinstance(outcome, Ask):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(io_thread.wait_for(outcome.run()))
             if isinstance(outcome, Value):
@@ -132,7 +133,7 @@ class ChatGLMMagics(Magics):
     @line_cell_magic
     async def chatglm_async(self, line: str, cell: str | None = None) -> object:
         """Do what %chatglm does, awaited. Cells call it by themselves; write %chatglm."""
-        outcome = self._or_shown(self._read(line, cell, self._places.next(keeps=self.rerun == "keep")))
+        outcome = self._or_shown(self._read(line, cell, self._place()))
         if not isinstance(outcome, Ask):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
@@ -147,6 +148,12 @@ class ChatGLMMagics(Magics):
         with self._kept(question.reply, outcome), question.on_stage():
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
         return self._followed(question, outcome)
+
+    def _place(self) -> Place | None:
+        """Give the place of a question in its conversation; none where a thread of the user's asks."""
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        return self._places.next(keeps=self.rerun == "keep")
 
     def _read(self, line: str, cell: str | None, place: Place | None = None) -> Outcome:
         """Find out what is to be done, and do at once what needs no waiting."""
@@ -281,7 +288,7 @@ class ChatGLMMagics(Magics):
             sys.stderr.write(f"chatglm_magic: {text}\n")
 
     def _before_cell(self, info: object = None) -> None:
-        if not cells.is_nested(sys._getframe()):  # noqa: SLF001 - a cell that runs another stays the one that asks
+        if not cells.is_in_code(sys._getframe()):  # noqa: SLF001 - a cell that runs another stays the one that asks
             self._places.begin(info, getattr(self.shell, "parent_header", None))
             if "jobs" in vars(self):
                 self.jobs.run_again(self._places.cell_id)
@@ -291,7 +298,7 @@ class ChatGLMMagics(Magics):
             let_code_be_interrupted(cells.is_nested)
 
     def _after_cell(self, result: object = None) -> None:
-        if not cells.is_nested(sys._getframe()):  # noqa: SLF001 - as above
+        if not cells.is_in_code(sys._getframe()):  # noqa: SLF001 - as above
             self._places.end()
             self._warn_of_keys(str(getattr(getattr(result, "info", None), "raw_cell", "")))
         for value in self._shown:

@@ -13,11 +13,11 @@ _RANDOM = 8
 
 
 class CellPlaces:
-    """Gives each question that a cell awaits its place in the conversation.
+    """Gives each question of a cell its place in the conversation.
 
     A front end names its cells (JupyterLab and VS Code `cellId`, Colab `colab.cell_id`); where one does
-    not, the cell's source stands for it. Several questions in one cell are told apart by their order.
-    Questions of loops and functions have no place of their own: they are not the cell's, and go to the end.
+    not, the cell's source stands for it. Several questions in one cell, those of its loops and of functions
+    that it calls too, are told apart by their order.
 
     Attributes:
         cell_id: What the front end calls the cell that runs; empty where it does not say, or none runs.

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from .._errors import ConfigError
 from .._events import Event, Finished, FinishReason, Reason, Replace, TextDelta
+from .._loops import ticking
 from .._messages import Message, Request, Role
 from .._transport.call import Call
 from .._urls import origin
@@ -186,20 +187,21 @@ class ChatGLM:
         provider, request = cls._prepare(model, messages, proxy, kwargs)
         said: list[str] = []
         reason: Reason = "stop"
-        async with aclosing(provider.stream(request)) as events:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        said.append(text)
-                        yield text
-                    case Replace(text):
-                        if more := _beyond("".join(said), text):
-                            said.append(more)
-                            yield more
-                    case Finished(reason):
-                        pass
-                    case _:
-                        pass
+        with ticking():
+            async with aclosing(provider.stream(request)) as events:
+                async for event in events:
+                    match event:
+                        case TextDelta(text):
+                            said.append(text)
+                            yield text
+                        case Replace(text):
+                            if more := _beyond("".join(said), text):
+                                said.append(more)
+                                yield more
+                        case Finished(reason):
+                            pass
+                        case _:
+                            pass
         yield FinishReason(reason)
 
     @classmethod

@@ -54,9 +54,11 @@ def test_lines_of_one_cell_keep_apart(kernel, glm):
     "cell",
     ["for i in range(3):\n    %chatglm more", "def more():\n    %chatglm more\nmore(); more(); more()"],
 )
-def test_questions_of_loops_and_functions_follow_each_other(kernel, glm, cell):
-    """They are not the cell's own: each is said anew, also when the cell is run again."""
+def test_questions_of_loops_and_functions_keep_their_places(kernel, glm, cell):
+    """They follow each other, and each takes the place of its former one when the cell is run again."""
     echo(glm)
+    kernel.ok(cell, cellId="a")
+    assert [text for role, text in said(kernel) if role == "user"] == ["more"] * 3
     kernel.ok(cell, cellId="a")
 
     assert [text for role, text in said(kernel) if role == "user"] == ["more"] * 3

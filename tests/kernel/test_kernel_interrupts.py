@@ -185,3 +185,32 @@ def test_no_button_where_it_could_not_work_or_would_stay(kernel, glm):
         assert run.status == "ok"
         assert buttons(run) == []
         assert not any(message.type == "comm_open" for message in run.messages)
+
+
+GENERATOR = """from chatglm_magic import ChatGLM
+said = [{{'role': 'user', 'content': 'hi'}}]
+async for _ in ChatGLM.create_async_generator('glm-4', said, base_url={site!r}):
+    pass"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "from chatglm_magic import Chat\nawait Chat('openai', base_url={url!r}, model='m').send('hi')",
+        GENERATOR,
+    ],
+    ids=["chat", "generator"],
+)
+def test_an_interrupt_bites_where_a_cell_awaits_python_calls(kernel, glm, call):
+    """Also on a silent stream the cell ends, the server sees us hang up, and the next cell runs."""
+    glm.stall_after(2)
+
+    run = kernel.submit(call.format(url=glm.url, site=glm.origin))
+    glm.wait_until(lambda: glm.started == 1)
+    kernel.settle(0.3)
+    kernel.interrupt()
+    kernel.finish(run)
+    glm.wait_until(lambda: glm.aborted == 1)
+
+    assert run.status == "error"
+    assert kernel.value("1 + 1") == "2"
