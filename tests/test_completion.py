@@ -63,6 +63,22 @@ def test_models_that_a_server_listed_are_offered(shell, glm, capsys):  # noqa: F
     assert len(glm.lookups) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%chatglm -m openai:",
+        "%chatglm -mopenai:",
+        "%chatglm --model=openai:",
+        "%chatglm use openai:",
+        "%%chatglm -m pri",
+    ],
+)
+def test_where_no_model_is_known_nothing_is_offered(shell, text):  # noqa: F811
+    """Names of Python's are no models; nor are they a value of any other option."""
+    assert offered(shell, text) == []
+    assert offered(shell, "%chatglm --timeout ") == []
+
+
 def test_names_are_offered_in_prompts(shell):  # noqa: F811
     """After an open brace: the user's variables, and what their types have; a closing brace is not doubled."""
     shell.run_cell("prices = [1]\nprice = 2")

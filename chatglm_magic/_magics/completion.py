@@ -100,25 +100,31 @@ class Completer:
     def __init__(self, magics: ChatGLMMagics) -> None:
         self._magics = magics
 
-    def offers(self, before: str, after: str) -> tuple[str, list[str]]:
+    def offers(self, before: str, after: str) -> tuple[str, list[str], bool]:
         """Give what may stand between two halves of a cell, and the fragment of it that is there already.
 
         Args:
             before: The cell up to the cursor.
             after: The cell from the cursor on.
+
+        Returns:
+            The fragment, what it may become, and whether nothing else may stand there: names of Python's
+            are no model and no conversation.
         """
         cell = _CELL.match(before)
         if cell is not None and "\n" in before[cell.end() :]:
-            return self._names(before, after)
+            return *self._names(before, after), False
         line = before.rpartition("\n")[2] if cell is None else before
         found = cell or _LINE.match(line)
         if found is None:
-            return "", []
+            return "", [], False
         fragment, names = self._names(before, after)
         if names:
-            return fragment, names
+            return fragment, names, False
         spot = spot_of(line[found.end() :])
-        return spot.fragment, _beginning(spot.fragment, self._at(spot, is_line=cell is None))
+        is_model = cell is None and spot.kind == "command" and spot.earlier == ("use",)
+        names = _beginning(spot.fragment, self._at(spot, is_line=cell is None))
+        return spot.fragment, names, is_model or spot.kind == "value"
 
     def _at(self, spot: Spot, *, is_line: bool) -> Iterable[str]:
         if spot.kind == "word":

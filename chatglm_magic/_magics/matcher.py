@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from IPython.core.interactiveshell import InteractiveShell
 
     from .magic import ChatGLMMagics
+
+
+class _Nothing:
+    """No completions, but a length: IPython lets only those who offer something keep the others silent."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
 
 
 def install(shell: InteractiveShell, magics: ChatGLMMagics) -> Callable[[], None]:
@@ -32,8 +42,10 @@ def install(shell: InteractiveShell, magics: ChatGLMMagics) -> Callable[[], None
         before = "\n".join([*lines[: context.cursor_line], lines[context.cursor_line][:column]])
         from .completion import Completer
 
-        fragment, names = Completer(magics).offers(before, lines[context.cursor_line][column:])
-        offered = [SimpleCompletion(text=name, type="magic") for name in names]
+        fragment, names, is_all = Completer(magics).offers(before, lines[context.cursor_line][column:])
+        offered: Any = [SimpleCompletion(text=name, type="magic") for name in names]
+        if is_all and not names:
+            offered = _Nothing()
         return {"completions": offered, "matched_fragment": fragment, "suppress": True, "ordered": True}
 
     matchers.append(match)
