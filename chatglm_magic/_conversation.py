@@ -72,6 +72,7 @@ class Conversation:
         name: What the user calls it.
         tree: All that has been said, in every version.
         unanswered: The last question, and its place, if it failed before a word of its answer was in.
+        panels: The cells whose panels have shown it, as `Place.cell` begins.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -79,6 +80,7 @@ class Conversation:
         self.name = name
         self.tree = Tree()
         self.unanswered: tuple[str, Place | None] | None = None
+        self.panels: tuple[str, ...] = ()
         self._watchers: tuple[Watcher, ...] = ()
         self._removed: tuple[Tree, Shape] | None = None
 

@@ -15,11 +15,14 @@ from ._history import Place
 from ._messages import OPTIONS, Request
 from ._said import Said
 from ._store import Store, Thread, open_store, place, row_of
+from ._store.place import MEMORY
 from ._store.writer import HANDFUL
 from ._tree import Tree
 from .providers import split_spec
 
 _SETTINGS = ("model", "system", "think", "timeout", "history_tokens")
+_MOST_PANELS = 20
+"""How many cells with a panel are remembered of a conversation, the newest."""
 
 
 class Keeper:
@@ -219,6 +222,12 @@ def kept_by(conversation: Conversation) -> Keeper | None:
     return next((watcher for watcher in conversation.watchers if isinstance(watcher, Keeper)), None)
 
 
+def is_kept(conversation: Conversation) -> bool:
+    """Tell whether a conversation is kept in a file, which outlives this process."""
+    keeper = kept_by(conversation)
+    return keeper is not None and keeper.store.where != MEMORY
+
+
 def bring_back(conversation: Conversation, store: Store, thread_id: str) -> None:
     """Put what is kept of a thread into a conversation, in place of what it held, and keep it there from now on.
 
@@ -237,6 +246,7 @@ def bring_back(conversation: Conversation, store: Store, thread_id: str) -> None
     conversation.id, conversation.name = thread.id, thread.name
     conversation.tree = Tree(said, chosen)
     conversation.unanswered = _unanswered(conversation.tree)
+    conversation.panels = tuple(map(str, thread.settings.get("panels", ())))
     conversation.changed()
     keeper = Keeper(store, conversation)
     keeper.knows(conversation, thread)
@@ -293,7 +303,8 @@ def _settings(conversation: Conversation) -> Mapping[str, Any]:
     settings["provider"] = getattr(provider, "name", "")
     settings["base_url"] = getattr(provider, "base_url", "")
     settings["options"] = dict(getattr(conversation, "options", {}))
-    return {name: value for name, value in settings.items() if value not in (None, "", {})}
+    settings["panels"] = list(conversation.panels[-_MOST_PANELS:])
+    return {name: value for name, value in settings.items() if value not in (None, "", {}, [])}
 
 
 def _places(tree: Tree) -> dict[str, tuple[str, int, str]]:

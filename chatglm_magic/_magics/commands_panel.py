@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .conversations import conversation
+from .conversations import conversation_of_panel
 from .outcomes import Value
 
 if TYPE_CHECKING:
@@ -25,4 +25,4 @@ class PanelCommands:
         """Open a chat below the cell, in the conversation that cells ask in, or the one that is named."""
         from ..panel import ChatPanel
 
-        return Value(ChatPanel(conversation(self.magics, arguments.conversation)))
+        return Value(ChatPanel(conversation_of_panel(self.magics, arguments.conversation)))

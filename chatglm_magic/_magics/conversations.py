@@ -159,6 +159,39 @@ def _go_on_in_cell(magics: ChatGLMMagics, chat: Chat, place: Place | None, tell:
         tell(_bring_back(magics, chat, thread))
 
 
+def conversation_of_panel(magics: ChatGLMMagics, name: str = "") -> Chat:
+    """Give the conversation that a panel begins with: the one that cells ask in, or the one that is named.
+
+    Where nothing was said in this kernel's usual one, the panel of a cell that the front end names goes on with
+    what the same cell's panel showed before the kernel was started anew.
+    """
+    chat = conversation(magics, name, unsaid)
+    cell = cell_of(magics)
+    if name or chat.name != USUAL or chat.tree or not cell or magics.memory.begun:
+        return chat
+    try:
+        thread = magics.memory.of_panel(cell)
+        if thread is None:
+            return chat
+        if thread.name != USUAL:
+            return open_stored(magics, thread)
+        _bring_back(magics, chat, thread)
+    except StoreError:  # it was forgotten in this moment
+        pass
+    return chat
+
+
+def cell_of(magics: ChatGLMMagics) -> str:
+    """Give what the front end calls the cell that runs, as `Place.cell` begins; empty where it does not say."""
+    places = magics._places  # noqa: SLF001 - the magics' own, like this
+    return places._cell if places.cell_id else ""  # noqa: SLF001 - as above
+
+
+def unsaid(text: str) -> None:
+    """Say nothing below a cell: a panel shows what came back."""
+    del text
+
+
 def configured(magics: ChatGLMMagics) -> Defaults:
     """Give what `%config` says."""
     named = "" if magics.provider == "auto" else magics.provider

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,16 @@ from .._errors import ChatGLMError, ConfigError, StoreError
 from ..panel.desk import Desk, Known, check_name, label_of, others
 from .arguments import Arguments
 from .ask import how_asked
-from .conversations import choose_for, conversation, free_name, open_stored, recalls
+from .conversations import (
+    cell_of,
+    choose_for,
+    conversation,
+    conversation_of_panel,
+    free_name,
+    open_stored,
+    recalls,
+    unsaid,
+)
 from .outcomes import Ask
 
 if TYPE_CHECKING:
@@ -36,8 +46,19 @@ class MagicsDesk(Desk):
         self._label = ""
 
     def first(self) -> Chat:
-        """Give the conversation that cells ask in."""
-        return conversation(self._magics, tell=_unsaid)
+        """Give the conversation that cells ask in, or what this cell's panel showed in an earlier kernel."""
+        return conversation_of_panel(self._magics)
+
+    @property
+    def cell(self) -> str:
+        """What the front end calls the cell that runs, as `Place.cell` begins; empty where it does not say."""
+        return cell_of(self._magics)
+
+    def line(self, chat: Chat) -> str:
+        """Give the first line of a cell that asks in a conversation."""
+        if not any(chat is one for one in list(self._magics.chats.values())):
+            return ""
+        return "%%chatglm" if chat.name == self._magics.current else f"%%chatglm -c {shlex.quote(chat.name)}"
 
     def opened(self) -> Mapping[str, Chat]:
         """Give the conversations of this kernel, by name."""
@@ -71,8 +92,8 @@ class MagicsDesk(Desk):
         """Begin a conversation, or go on with the one of that name."""
         if name:
             check_name(name)
-            return conversation(self._magics, name, tell=_unsaid)
-        return conversation(self._magics, free_name(self._magics, "chat"), tell=_unsaid)
+            return conversation(self._magics, name, tell=unsaid)
+        return conversation(self._magics, free_name(self._magics, "chat"), tell=unsaid)
 
     def rename(self, chat: Chat, name: str) -> None:
         """Give a conversation another name."""
@@ -149,8 +170,3 @@ class MagicsDesk(Desk):
         self._label = ""
         for panel in list(self.watchers):
             panel.mark(path=False)
-
-
-def _unsaid(text: str) -> None:
-    """Say nothing below a cell: a panel shows what came back."""
-    del text

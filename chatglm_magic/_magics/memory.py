@@ -180,6 +180,10 @@ class Memory:
         """Give the conversation of a name in which a cell has asked before."""
         return self.store().cell(cell, name) if self.exists else None
 
+    def of_panel(self, cell: str) -> Thread | None:
+        """Give the conversation, changed last, that a cell's panel has shown."""
+        return self.store().panel(cell) if self.exists else None
+
     def answer(self, key: str) -> Said | None:
         """Give the stored answer to the request of that key."""
         return self.store().answer(key) if self.exists else None

@@ -90,6 +90,19 @@ def of_cell(database: sqlite3.Connection, cell: str, name: str) -> Thread | None
     return None if row is None else _thread(row)
 
 
+def of_panel(database: sqlite3.Connection, cell: str) -> Thread | None:
+    """Give the thread that was changed last of those that a cell's panel has shown."""
+    rows = _threads(
+        database,
+        "WHERE instr(settings, ?) AND EXISTS (SELECT 1 FROM said WHERE said.thread = thread.number) "
+        "ORDER BY updated DESC, number DESC",
+        (json.dumps(cell),),
+    )
+    found = next((one for one in map(_thread, rows) if cell in one.settings.get("panels", ())), None)
+    rows.close()
+    return found
+
+
 def load(database: sqlite3.Connection, thread_id: str) -> tuple[Thread, list[Said], dict[str, str]] | None:
     """Give a thread, its messages, each after its parent, and which child of each the path takes.
 

@@ -251,6 +251,10 @@ class Store:
         # A kernel's first question waits for this: it looks at what is there, without opening all to write.
         return self._quietly(lambda reading, database: reading.of_cell(database, cell, name), at_once=True)
 
+    def panel(self, cell: str) -> Thread | None:
+        """Give the thread, changed last, that a cell's panel has shown; None as in `cell`."""
+        return self._quietly(lambda reading, database: reading.of_panel(database, cell), at_once=True)
+
     def answer(self, key: str) -> Said | None:
         """Give the newest answer that ended well to the request of that key; None as in `cell`."""
         return self._quietly(lambda reading, database: reading.answer(database, key))

@@ -86,6 +86,16 @@ class Desk:
         """Give the conversation that a panel begins with."""
         return self._first
 
+    @property
+    def cell(self) -> str:
+        """What the front end calls the cell that runs, as `Place.cell` begins; empty where that is not known."""
+        return ""
+
+    def line(self, chat: Chat) -> str:
+        """Give the first line of a cell that asks in a conversation; empty where none can."""
+        del chat
+        return ""
+
     def opened(self) -> Mapping[str, Chat]:
         """Give the conversations that are open, by name."""
         return self._chats

@@ -14,6 +14,7 @@ from typing import Any
 
 from .._chat import Chat
 from .._history import estimate_tokens
+from .._keeper import is_kept
 from .._loop import call_soon
 from .._loops import io_thread
 from .._messages import Message
@@ -72,6 +73,8 @@ class Session:
         self._clock: asyncio.Task[None] | None = None
         self._watcher = SessionWatcher(self)
         self._closed = False
+        self._cell = desk.cell
+        self._be_shown(chat)
         chat.watch(self._watcher)
         desk.watchers.add(self)
 
@@ -130,12 +133,20 @@ class Session:
         """Give every view the whole."""
         self._wanting.update(dict.fromkeys(self.wire.views))
 
+    def _be_shown(self, chat: Chat) -> None:
+        """Let the conversation know in which cell it is shown; kept with what is said next, or was said."""
+        if self._cell and self._cell not in chat.panels:
+            chat.panels = (*chat.panels, self._cell)
+            if len(chat.tree):
+                chat.changed()
+
     def switch(self, chat: Chat) -> None:
         """Show another conversation."""
         if chat is self.chat:
             return
         self.chat.unwatch(self._watcher)
         self.chat = chat
+        self._be_shown(chat)
         chat.watch(self._watcher)
         self._path_due = self.head_due = True
         self._words.clear()
@@ -298,6 +309,8 @@ class Session:
                 for one in desk.chats()
             ],
             "settings": self.settings_open,
+            "kept": is_kept(chat),
+            "cell": desk.line(chat),
             "can": {"insert": True},
         }
 

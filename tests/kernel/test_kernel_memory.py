@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from kernel_driver import Kernel, prepare
+from kernel_page import KernelPage
 from test_kernel_commands import echo, said
 
 WORDS = " ".join(f"word{number}" for number in range(400)) + " "
@@ -113,6 +114,31 @@ def test_a_cell_replaces_what_it_said_before_the_restart(start, glm):
     assert [text for _, text in said(second)] == ["one", "re: one", "TWO", "re: TWO", "three", "re: three"]
     second.ok("%%chatglm\nfour", cellId="d")
     assert sent(glm)[-3:] == ["three", "re: three", "four"]
+
+
+def test_a_panel_shows_after_a_restart_what_it_showed_before(start, glm):
+    """The cell that is run again brings it back, the usual conversation or a named one; another cell's is empty."""
+    echo(glm)
+    for name in ("default", "paper"):
+        first = start()
+        page = KernelPage(first, first.ok("%chatglm panel", cellId=f"panel-of-{name}"))
+        assert (page.head["title"], page.head["cell"], page.head["kept"]) == ("default", "%%chatglm", True)
+        if name == "paper":
+            page.answer("new", name=name)
+            page.wait(lambda page=page: page.head["title"] == "paper")
+            assert page.head["cell"] == "%%chatglm -c paper"
+        page.exchange("send", text=f"in {name}")
+        quit_(first)
+
+    for name in ("paper", "default"):
+        second = start()
+        assert KernelPage(second, second.ok("%chatglm panel", cellId="panel-of-nobody")).shown == []
+        page = KernelPage(second, second.ok("%chatglm panel", cellId=f"panel-of-{name}"))
+        assert (page.head["title"], page.shown[0]["source"], len(page.shown)) == (name, f"in {name}", 2)
+        page.exchange("send", text="more")
+        assert sent(glm)[0] == f"in {name}"
+        assert len(said(second, name)) == 4
+        quit_(second)
 
 
 @pytest.mark.parametrize(

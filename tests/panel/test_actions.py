@@ -135,6 +135,14 @@ def test_conversations_are_begun_named_and_switched():
         assert [item["name"] for item in found["items"]] == ["paper"]
 
 
+def test_the_header_says_whether_a_conversation_is_kept_and_which_cells_ask_in_it(monkeypatch, tmp_path):
+    """A file keeps it, this process's memory does not; where no magics are, no cell does."""
+    for where, kept in ((str(tmp_path / "said.db"), True), (":memory:", False), ("off", False)):
+        monkeypatch.setenv("CHATGLM_STORE", where)
+        with Page(ChatPanel(Chat(Scripted(HELLO), name="paper"))) as page:
+            assert (page.head["kept"], page.head["cell"]) == (kept, "")
+
+
 def test_a_reply_goes_on_in_the_conversation_that_was_left():
     """Who looks at another conversation meanwhile misses nothing."""
     chat = chat_with([TextDelta("One "), 0.2, TextDelta("two "), 0.2, TextDelta("three")])
