@@ -1192,6 +1192,11 @@ class Panel {
     for (const kind of ["keydown", "keypress", "keyup", "paste", "copy", "cut"]) {
       this.node.addEventListener(kind, (event) => event.stopPropagation()); // what is typed here is not meant for the notebook
     }
+    // JupyterLab looks for this mark above what has the focus only after shortcuts that match the thing itself: each needs its own.
+    this.mark = ({ target }) => {
+      if ((el.closest(".chatglm-panel") ?? this.node).contains(target)) target.setAttribute("data-lm-suppress-shortcuts", "true");
+    };
+    document.addEventListener("focusin", this.mark, true); // the settings are widgets of their own, and not here yet
     el.classList.add("cg-host");
     el.append(this.node);
     this.unwatch = this.around.watchKernel((what) => this.kernel(what));
@@ -1520,6 +1525,7 @@ class Panel {
   close() {
     clearInterval(this.clock);
     clearTimeout(this.forget);
+    document.removeEventListener("focusin", this.mark, true);
     this.unwatch();
     this.model.off("comm_live_update", this.live);
     if (!this.wire.closed) this.model.send({ k: "bye", view: this.wire.view, req: 0 });
