@@ -11,7 +11,9 @@ import ipywidgets as widgets
 from .._chat import Chat
 from .._comms import hear_while_busy
 
-_THINKING: tuple[tuple[str, bool | None], ...] = (("as the model does by itself", None), ("on", True), ("off", False))
+_THINKING: dict[str, bool | None] = {"auto": None, "on": True, "off": False}
+_THINKING_WORDS = (("as the model does by itself", "auto"), ("on", "on"), ("off", "off"))
+"""Words and values; none of these is None, which a list takes for nothing being selected."""
 _MOST_TOKENS = 1_000_000
 _USUAL_TEMPERATURE = 0.7
 
@@ -36,19 +38,28 @@ class Settings:
         self._system = widgets.Textarea(
             description="System prompt", placeholder="none of its own", rows=3, layout=wide, style=style
         )
-        self._own = widgets.Checkbox(description="Temperature of its own", indent=False, layout={"width": "14em"})
-        self._temperature = widgets.FloatSlider(
-            value=_USUAL_TEMPERATURE, min=0.0, max=2.0, step=0.05, readout_format=".2f", layout={"width": "20em"}
+        # A field, not a slider: ipywidgets gives a slider's handle no name that a screen reader could tell.
+        self._temperature = widgets.BoundedFloatText(
+            description="Temperature",
+            value=_USUAL_TEMPERATURE,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            layout={"width": "18em"},
+            style=style,
         )
+        self._own = widgets.Checkbox(description="instead of the model's own", indent=False, layout={"width": "16em"})
         self._most = widgets.BoundedIntText(
-            description="Most tokens", min=0, max=_MOST_TOKENS, layout={"width": "18em"}, style=style
+            description="Max tokens", min=0, max=_MOST_TOKENS, layout={"width": "18em"}, style=style
         )
         self._most_hint = widgets.Label("0: the model's own limit")
-        self._think = widgets.Dropdown(description="Thinking", options=_THINKING, layout={"width": "26em"}, style=style)
+        self._think = widgets.Dropdown(
+            description="Thinking", options=_THINKING_WORDS, layout={"width": "26em"}, style=style
+        )
         self.box = widgets.VBox(
             [
                 self._system,
-                widgets.HBox([self._own, self._temperature]),
+                widgets.HBox([self._temperature, self._own]),
                 widgets.HBox([self._most, self._most_hint]),
                 self._think,
             ]
@@ -72,7 +83,7 @@ class Settings:
                 self._temperature.value = temperature
             self._temperature.disabled = temperature is None
             self._most.value = most if isinstance(most, int) else 0
-            self._think.value = chat.think
+            self._think.value = next(word for word, think in _THINKING.items() if think is chat.think)
         finally:
             self._filler = 0
 
@@ -95,7 +106,7 @@ class Settings:
         if owner is self._system:
             chat.system = value
         elif owner is self._think:
-            chat.think = value
+            chat.think = _THINKING[value]
         elif owner is self._most:
             _set(chat, "max_tokens", value or None)
         elif owner is self._own:

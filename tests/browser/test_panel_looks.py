@@ -16,11 +16,11 @@ WIDE = (
 )
 
 
-def findings(page) -> list[str]:
+def findings(page, where: str = ".cg-panel") -> list[str]:
     """Give axe-core's findings in the panel: serious and critical ones."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8") + "; undefined")
-    found = page.evaluate("() => axe.run('.cg-panel', {resultTypes: ['violations']})")
+    found = page.evaluate("where => axe.run(where, {resultTypes: ['violations']})", where)
     assert found["passes"]
     return [
         f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"

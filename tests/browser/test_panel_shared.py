@@ -154,7 +154,7 @@ def test_keys_in_the_panel_do_nothing_to_the_notebook(lab, glm):
 
 
 def test_the_settings_open_below_and_have_the_focus(lab, glm):
-    """The gear shows the settings below the panel, in sight and ready to be typed in; once more hides them."""
+    """The gear shows the settings below the panel, in sight and ready to be typed in, each with a name; again hides."""
     with opens_panel(lab, glm) as (panel, _):
         gear = panel.button("Settings")
         gear.click()
@@ -162,6 +162,9 @@ def test_the_settings_open_below_and_have_the_focus(lab, glm):
         box.wait_for()
         expect(gear).to_have_attribute("aria-expanded", "true")
         panel.page.wait_for_function("() => document.activeElement.closest('.chatglm-settings')")
+        for name in ("System prompt", "Temperature", "Max tokens", "Thinking"):
+            expect(box.get_by_label(name, exact=True)).to_be_visible()
+        assert findings(panel.page, ".chatglm-panel") == []
         gear.click()
         expect(box).to_be_hidden(timeout=SECONDS)
 

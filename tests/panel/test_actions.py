@@ -194,19 +194,21 @@ def test_settings_are_the_conversations_own():
         page.answer("settings", open=True)
         page.wait(lambda: page.head["settings"])
         assert settings.box.layout.display != "none"
-        assert (settings._system.value, settings._think.value) == ("Be terse.", True)
+        assert (settings._system.value, settings._think.value) == ("Be terse.", "on")
 
         settings._system.value = "Be kind."
         settings._own.value = True
         settings._temperature.value = 0.2
         settings._most.value = 100
-        settings._think.value = False
+        settings._think.value = "off"
         page.wait(lambda: chat.options.get("max_tokens") == 100)
         page.exchange("send", text="hi")
         request = chat.provider.requests[0]
         assert (request.messages[0].content, request.think) == ("Be kind.", False)
         assert dict(request.options) == {"temperature": 0.2, "max_tokens": 100}
 
+        settings._think.value = "auto"
+        page.wait(lambda: chat.think is None)
         page.answer("new", name="other")
         settings._own.value = False
         page.wait(lambda: "temperature" not in page.panel.chat.options)
