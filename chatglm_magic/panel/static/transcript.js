@@ -1253,7 +1253,9 @@ class Panel {
     this.composer.drawButton();
   }
 
-  on_snap({ head, messages, earlier, foot, draft }) {
+  on_snap({ chat, head, messages, earlier, foot, draft }) {
+    if (this.shown && chat && chat.name !== this.chat) this.forgetWords(); // they were about another conversation
+    this.chat = chat?.name;
     this.shown = true;
     this.settlePending(messages);
     this.log.fill(messages, earlier ?? 0);
@@ -1278,6 +1280,7 @@ class Panel {
     const ended = one.said.state === "streaming" && m.state !== "streaming";
     one.set(m);
     if (!ended) return;
+    if (m.state === "done") this.forgetWords();
     this.announcer.follow(one.text, true);
     this.announcer.say(m.note || (m.state === "done" ? "The answer is complete." : `The answer is ${m.state}.`));
   }
@@ -1347,6 +1350,7 @@ class Panel {
 
   ask(text) {
     this.dropPending();
+    this.forgetWords();
     const request = this.wire.send("send", { text });
     const node = h("div", { class: "cg-message cg-user cg-pending" },
       h("div", { class: "cg-text" }, h("div", { class: "cg-block cg-plain", dir: "auto", text })));
@@ -1458,12 +1462,16 @@ class Panel {
     clearTimeout(this.forget);
     this.word = text;
     this.state.classList.toggle("cg-bad", bad);
-    this.forget = setTimeout(() => {
-      this.word = "";
-      this.state.classList.remove("cg-bad");
-      this.drawFoot();
-    }, bad ? 20_000 : 6000);
+    this.forget = setTimeout(() => this.forgetWords(), bad ? 20_000 : 6000);
     this.announcer.say(text);
+    this.drawFoot();
+  }
+
+  /** Take back what passes: its time is over, or it is true no longer. */
+  forgetWords() {
+    clearTimeout(this.forget);
+    this.word = "";
+    this.state.classList.remove("cg-bad");
     this.drawFoot();
   }
 
@@ -1508,9 +1516,9 @@ class Panel {
     const time = state === "ready" ? this.foot.seconds : Math.floor((performance.now() - this.since) / 1000);
     const says = this.lost ? LOST
       : this.away ? "The connection to the kernel is broken; trying again."
-      : this.word ? this.word
       : this.waits ? (this.shown ? "The kernel is busy; it answers as soon as it can." : "Waiting for the kernel.")
-      : text || STATES[state] || "";
+      : state !== "ready" ? [text || STATES[state], this.word].filter(Boolean).join(" · ") // words pass beside the state
+      : this.word || text || STATES.ready;
     const counts = [tokens ? plural(tokens, "token") : "", time ? (state === "ready" ? seconds(time) : `${time} s`) : ""];
     const shown = counts.filter(Boolean).join(" · ");
     if (this.state.textContent !== says) {
