@@ -56,3 +56,43 @@ def test_words_pass_when_they_are_true_no_longer(panels):
 
         assert said(panel) == ready
         assert "cg-bad" not in panel.page.locator(".cg-state").get_attribute("class")
+
+
+def test_what_was_deleted_can_be_brought_back(panels):
+    """A note that can be undone has a button beside it, in place of nothing: it tells the kernel, and goes."""
+    with panels.opens() as panel:
+        panel.snap(ASKED)
+        log = panel.log.bounding_box()
+        panel.tell("note", text="2 messages deleted.", undo=True, bad=False)
+        undo = panel.button("Undo")
+        assert undo.is_visible()
+        assert "Undo" in panel.page.get_by_role("status").inner_text()
+        assert panel.log.bounding_box() == log
+        assert panel.button("Undo", panel.log).count() == 0
+        undo.click()
+        assert len(panel.sent("undo")) == 1
+        assert undo.count() == 0
+        assert panel.message.evaluate("node => node === document.activeElement")
+        panel.tell("note", text="1 message deleted.", undo=True, bad=False)
+        assert undo.is_visible()
+        panel.message.fill("go on")
+        panel.message.press("Enter")
+        assert undo.count() == 0
+        panel.tell("note", text="1 message deleted.", undo=True, bad=False, view="another")
+
+        assert undo.count() == 0
+
+
+def test_undo_is_offered_for_ten_seconds(panels):
+    """The button goes with its words."""
+    with panels.opens() as panel:
+        panel.page.clock.install()
+        panel.snap(ASKED)
+        panel.page.evaluate(
+            "packet => window.__tell(packet)", {"k": "note", "text": "1 message deleted.", "undo": True}
+        )
+        panel.page.clock.run_for(9000)
+        assert panel.button("Undo").is_visible()
+        panel.page.clock.run_for(2000)
+
+        assert panel.button("Undo").count() == 0

@@ -1187,6 +1187,8 @@ class Panel {
     this.log = new Log(this);
     this.state = h("span", { class: "cg-state" });
     this.counts = h("span", { class: "cg-counts" });
+    this.undo = h("button", { type: "button", class: "cg-button cg-worded cg-undo", text: "Undo", hidden: true,
+      onclick: () => { this.forgetWords(); this.wire.send("undo"); } });
     this.node = this.build();
     this.node.addEventListener("keydown", (event) => this.key(event));
     for (const kind of ["keydown", "keypress", "keyup", "paste", "copy", "cut"]) {
@@ -1233,7 +1235,7 @@ class Panel {
     const head = h("div", { class: "cg-head", role: "toolbar", "aria-label": "Chat" }, this.chats.node,
       iconButton("new", "New conversation", () => { wire.send("new", { name: "" }); this.composer.area.focus(); }),
       h("span", { class: "cg-space" }), this.models.node, this.settings, this.exporter.node);
-    const foot = h("div", { class: "cg-foot" }, this.state, this.counts);
+    const foot = h("div", { class: "cg-foot" }, this.state, this.undo, this.counts);
     return h("section", { class: "cg-panel", "aria-label": "Chat with GLM", "data-lm-suppress-shortcuts": "true" },
     h("button", { type: "button", class: "cg-skip", text: "Skip to the message box", onclick: () => this.composer.area.focus() }),
     head, h("div", { class: "cg-middle" }, this.log.node, this.log.latest), this.composer.node, foot, this.region);
@@ -1320,13 +1322,13 @@ class Panel {
 
   on_chips({ names, tokens, offer }) { this.composer.take(names ?? [], tokens, offer); }
 
-  on_note({ text, bad, for: request, view }) {
+  on_note({ text, bad, undo, for: request, view }) {
     if (this.pending && request === this.pending.request && (view ?? this.wire.view) === this.wire.view) { // refused: the words go back
       const words = this.pending.text;
       this.dropPending();
       if (!this.composer.area.value) this.composer.set(words);
     }
-    this.passing(text, bad);
+    this.passing(text, bad, Boolean(undo) && (view ?? this.wire.view) === this.wire.view);
   }
 
   on_found({ what, items, view }) {
@@ -1457,13 +1459,14 @@ class Panel {
 
   // The state
 
-  /** Say something that passes; what went wrong stays for longer. */
-  passing(text, bad = false) {
+  /** Say something that passes; what went wrong stays for longer, and so does what can be undone. */
+  passing(text, bad = false, undo = false) {
     clearTimeout(this.forget);
     this.word = text;
     this.state.classList.toggle("cg-bad", bad);
-    this.forget = setTimeout(() => this.forgetWords(), bad ? 20_000 : 6000);
-    this.announcer.say(text);
+    this.offerUndo(undo);
+    this.forget = setTimeout(() => this.forgetWords(), bad ? 20_000 : undo ? 10_000 : 6000);
+    this.announcer.say(undo ? `${text} The button Undo, below the message box, brings back what was there.` : text);
     this.drawFoot();
   }
 
@@ -1472,7 +1475,14 @@ class Panel {
     clearTimeout(this.forget);
     this.word = "";
     this.state.classList.remove("cg-bad");
+    this.offerUndo(false);
     this.drawFoot();
+  }
+
+  /** Show or take away the button beside the words; the focus that it may have goes to the message box. */
+  offerUndo(offered) {
+    if (!offered && document.activeElement === this.undo) this.composer.area.focus({ preventScroll: true });
+    this.undo.hidden = !offered;
   }
 
   /** The kernel has not answered in time, or has at last. */
@@ -1488,6 +1498,7 @@ class Panel {
   kernel(what) {
     if (what === "lost" && !this.lost) {
       this.lost = true;
+      this.forgetWords();
       this.wire.close();
       this.on_foot({ foot: {} });
       for (const one of this.log.messages.values()) {
