@@ -64,7 +64,7 @@ def test_code_is_put_into_new_cells_in_order(panels):
         panel.button("Insert into cell", panel.group("GLM answer 1").locator("> .cg-bar")).click()
 
         cells = panel.page.evaluate("() => window.__cells")
-        assert [cell.get("source") for cell in cells] == [None, None, "ls", "x = 1 < 2\n\n\ny = '<b>'\n\nz = 3"]
+        assert [cell.get("source") for cell in cells] == [None, None, "%%bash\nls", "x = 1 < 2\n\n\ny = '<b>'\n\nz = 3"]
         assert panel.page.get_by_text("Put into a new cell below.").first.is_visible()
 
 
@@ -99,6 +99,46 @@ def test_a_question_becomes_a_cell_that_asks_it_and_words_a_cell_of_words(panels
             ("markdown", "Plain *words*."),
         ]
         assert panel.page.get_by_role("textbox", name="Question").input_value() == "hello"
+
+
+def test_a_question_asks_in_its_conversation_and_is_words_where_no_cell_can_ask(panels):
+    """The magic of a question's cell is the kernel's to say; where it says that there is none, the words are kept."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"))
+        for cell in ("%%chatglm -c attention", ""):
+            panel.tell("head", head={**HEAD, "cell": cell})
+            panel.button("Insert into cell", panel.group("You, question 1")).click()
+        panel.page.wait_for_function("() => window.__cells.length === 4")
+        cells = panel.page.evaluate("() => window.__cells")
+
+        assert [(cell["cell_type"], cell["source"]) for cell in cells[2:]] == [
+            ("code", "%%chatglm -c attention\nhello"),
+            ("markdown", "hello"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "source"),
+    [
+        ("```sh\nls\n```", "code", "%%sh\nls"),
+        ("```bash\nls\n```\n\nprints\n\n```text\na\n```\n\n```shell\npwd\n```", "code", "%%bash\nls\n\npwd"),
+        ("```html\n<b>x</b>\n```", "code", "%%html\n<b>x</b>"),
+        ("```javascript\nlet x\n```", "code", "%%js\nlet x"),
+        ("```latex\n$x$\n```", "code", "%%latex\n$x$"),
+        ("```\nx = 1\n```\n\n```bash\nls\n```", "code", "x = 1"),
+        ("```bash\nls\n```\n\n```html\n<b>\n```", "markdown", "```bash\nls\n```\n\n```html\n<b>\n```"),
+        ("````rust\n// ```\nlet x = 1;\n````", "markdown", "````rust\n// ```\nlet x = 1;\n````"),
+    ],
+)
+def test_code_that_is_not_python_becomes_a_cell_that_can_run_or_words(panels, text, kind, source):
+    """A cell magic runs it where there is one; other code is kept in its fence."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"), answer("a", text))
+        panel.button("Insert into cell", panel.group("GLM answer 1")).click()
+        panel.page.wait_for_function("() => window.__cells.length === 3")
+        cell = panel.page.evaluate("() => window.__cells[2]")
+
+        assert (cell["cell_type"], cell["source"]) == (kind, source)
 
 
 def test_a_front_end_without_cells_gets_the_code_copied(panels):

@@ -97,6 +97,32 @@ const isComposing = (event) => event.isComposing || event.keyCode === 229; // 22
 /** Give the text of a code block, as it was written. */
 const codeOf = (pre) => pre.textContent.replace(/\n$/, "");
 
+const PYTHON = /^(python|py|python3|ipython|ipython3)$/;
+const CELL_MAGICS = { bash: "bash", sh: "sh", shell: "bash", zsh: "bash", html: "html", javascript: "js", js: "js", latex: "latex", svg: "svg" };
+
+/**
+ * Give the cell that holds code: all that is Python, else all that names no language, else what one cell magic
+ * runs; what no cell can run is put into words, in its fence. Python's `code_for_cell` does the same for cells.
+ * @param {Element[]} boxes @returns {?{source: string, type: "code"|"markdown"}} null where there is no code
+ */
+function cellOf(boxes) {
+  const blocks = boxes.map((box) => ({ language: (box.dataset.language ?? "").toLowerCase(), code: codeOf(box.querySelector("pre")) }));
+  const join = (some) => some.map(({ code }) => code).join("\n\n");
+  for (const fits of [(language) => PYTHON.test(language), (language) => language === ""]) {
+    const found = blocks.filter(({ language }) => fits(language));
+    if (found.length) return { source: join(found), type: "code" };
+  }
+  if (!blocks.length) return null;
+  const runs = blocks.filter(({ language }) => Object.hasOwn(CELL_MAGICS, language));
+  const magics = new Set(runs.map(({ language }) => CELL_MAGICS[language]));
+  if (magics.size === 1) return { source: `%%${[...magics][0]}\n${join(runs)}`, type: "code" };
+  const fenced = ({ language, code }) => {
+    const fence = "`".repeat(Math.max(3, ...[...code.matchAll(/`+/g)].map(([run]) => run.length + 1)));
+    return `${fence}${language}\n${code}\n${fence}`;
+  };
+  return { source: blocks.map(fenced).join("\n\n"), type: "markdown" };
+}
+
 // ── The notebook around us ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** Put text on the clipboard. @param {string | Promise<string>} text @returns {Promise<boolean>} whether it is there */
@@ -605,13 +631,6 @@ class Message {
       button("insert", "insert", "Insert into cell"), button("delete", "remove", "Delete"));
     if (meta) this.bar.append(h("span", { class: "cg-meta", text: meta }));
     if (focused) (this.bar.querySelector(`[aria-label="${focused}"]:not(:disabled)`) ?? this.node).focus({ preventScroll: true });
-  }
-
-  /** Give the code for a cell: its Python; all of it, where none is called so. */
-  cell() {
-    const boxes = [...this.body.querySelectorAll(".cg-code")];
-    const python = boxes.filter((box) => /^(python|py|ipython|python3)$/i.test(box.dataset.language));
-    return (python.length ? python : boxes).map((box) => codeOf(box.querySelector("pre"))).join("\n\n");
   }
 
   /** Change the question in its place; sent, it becomes another version. */
@@ -1178,6 +1197,7 @@ class Panel {
     this.lost = false;
     this.foot = { state: "ready", text: "", tokens: 0, seconds: 0 };
     this.pending = null; // a question that Python has not taken yet
+    this.cell = "%%chatglm";
     this.waitWords = "An answer is still coming. Esc stops it.";
     this.around = new Surroundings(model, el);
     this.wire = new Wire(model, (packets) => this.take(packets), (waits) => this.wait(waits));
@@ -1298,6 +1318,7 @@ class Panel {
 
   on_head({ head }) {
     const title = head.title || "New conversation";
+    this.cell = head.cell ?? "%%chatglm"; // the magic that asks in this conversation; none where no cell can
     this.chats.set(title, (head.chats ?? []).map(chatItem));
     this.models.set(head.model || "Model", (head.models ?? []).map(modelItem).map((one) => ({ ...one, current: one.current ?? one.name === head.model })));
     if (head.settings === undefined) return;
@@ -1397,10 +1418,10 @@ class Panel {
   /** @param {string} what @param {Message} one @param {HTMLElement} button */
   async act(what, one, button) {
     const { id } = one.said;
-    const code = button.closest(".cg-code")?.querySelector("pre");
+    const box = button.closest(".cg-code");
     if (what === "copy") { await this.copy(button, this.source(one)); return; }
-    if (what === "copy-code") { await this.copy(button, codeOf(code)); return; }
-    if (what === "insert-code") { await this.insert(button, codeOf(code)); return; }
+    if (what === "copy-code") { await this.copy(button, codeOf(box.querySelector("pre"))); return; }
+    if (what === "insert-code") { await this.insert(button, cellOf([box])); return; }
     if (what === "insert") { await this.insertMessage(button, one); return; }
     if (this.lost) { this.passing(LOST); return; }
     if (what === "previous" || what === "next") { this.wire.send("version", { id, step: what === "next" ? 1 : -1 }); return; }
@@ -1422,14 +1443,18 @@ class Panel {
     this.tell(button, done, done ? "Copied." : "This page may not use the clipboard: select the text and press Ctrl+C.");
   }
 
-  /** Put a question into a cell that asks it; of an answer its code; where it has none, its words. */
+  /** Put a question into a cell that asks it here; of an answer its code; what no cell can run, its words. */
   async insertMessage(button, one) {
-    const source = one.said.role === "assistant" ? one.cell() : `%%chatglm\n${await this.source(one)}`;
-    if (source) await this.insert(button, source);
-    else await this.insert(button, await this.source(one), "markdown");
+    const asks = one.said.role === "user" ? this.cell : "";
+    const code = one.said.role === "assistant" ? cellOf([...one.body.querySelectorAll(".cg-code")]) : null;
+    if (code) await this.insert(button, code);
+    else {
+      const words = await this.source(one);
+      await this.insert(button, asks ? { source: `${asks}\n${words}`, type: "code" } : { source: words, type: "markdown" });
+    }
   }
 
-  async insert(button, source, type = "code") {
+  async insert(button, { source, type }) {
     if (this.around.insert(source, type)) {
       this.tell(button, true, "Put into a new cell below.");
       return;
