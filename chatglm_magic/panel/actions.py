@@ -20,6 +20,7 @@ from .desk import names_in
 from .requests import Asked, Refused, read
 from .session import Session, tokens_of
 from .settings import Settings
+from .shown import in_panel
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Actions:
         session = self._session
 
         def took() -> None:
+            if session.draft == asking.text:
+                session.draft = ""
             self._answer("ok", request)
             for note in asking.notes:
                 self._note(note)
@@ -116,7 +119,9 @@ class Actions:
 
     def _note(self, text: str, asked: Asked | None = None, *, bad: bool = False, undo: bool = False) -> None:
         to = {"for": asked.number, "view": asked.view} if asked is not None else {"for": 0, "view": ""}
-        self._session.wire.put("note", **to, text=text, bad=bad, **({"undo": True} if undo else {}))
+        self._session.wire.put(
+            "note", **to, text=in_panel(text) if bad else text, bad=bad, **({"undo": True} if undo else {})
+        )
 
     # Views
 
@@ -144,6 +149,7 @@ class Actions:
         if not text.strip():
             msg = "There is nothing to ask: the message is empty."
             raise ConfigError(msg)
+        self._session.draft = text
         self.ask(Asking(self._session.chat, text), asked)
         return False
 
@@ -287,6 +293,7 @@ class Actions:
 
     def _do_draft(self, asked: Asked, text: str, at: int | None) -> bool:
         desk = self._session.desk
+        self._session.draft = text
         # The page counts in UTF-16, as JavaScript does.
         before = text if at is None else text.encode("utf-16-le")[: 2 * at].decode("utf-16-le", "ignore")
         names = [{"name": name, "kind": kind} for name, kind in desk.named(text)]

@@ -52,6 +52,7 @@ class Session:
         chat: The conversation it shows.
         wire: The way to the views.
         settings_open: Whether the settings are shown.
+        draft: What was typed and not sent yet, for a page that is loaded anew.
         head_due: Whether the header may have changed.
     """
 
@@ -60,6 +61,7 @@ class Session:
         self.chat = chat
         self.wire = Wire(send)
         self.settings_open = False
+        self.draft = ""
         self.head_due = True
         self._path_due = True
         self._wanting: dict[str, None] = {}
@@ -380,6 +382,7 @@ class Session:
             messages=[self._message(entry) for entry in newest],
             earlier=begin,
             foot=self._foot,
+            draft=self.draft,
         )
         for view in wanting if len(wanting) == 1 else self.wire.views:
             self.wire.views[view] = newest[0].said.id if newest else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,14 @@ _NOTES = {
     "content_filter": "[cut by moderation]",
     "error": "[broken off]",
 }
+_ADVICE = (
+    (re.compile(r"\bRun the cell again\b"), "Try again"),
+    (re.compile(r"\brun the cell again\b"), "try again"),
+    (re.compile(r", or wait longer with --timeout S\b"), ""),
+    (re.compile(r"\buse -m local\b"), "choose local under Model"),
+)
+"""What errors advise whoever asks in a cell, and what it means in a panel."""
+
 _STATES = {"interrupted": "stopped", "length": "cut", "error": "failed"}
 _SENTENCES = {
     "history-trimmed": "Earlier parts of the conversation were left out: they no longer fit.",
@@ -258,13 +267,20 @@ def note_of(said: Said) -> str:
     if said.role == "user":
         return ""
     if said.error:
-        return said.error
+        return in_panel(said.error)
     words = [_SENTENCES[name] for name in said.warnings if name in _SENTENCES]
     if said.thinking.strip() and not said.content.strip() and said.finish_reason == "stop":
         words.append("The model only thought, and gave no answer.")
     if said.replayed is not None:
         words.append(f"Stored answer of {day(said.replayed)}.")
     return " ".join((*words, _NOTES.get(said.finish_reason or "", ""))).strip()
+
+
+def in_panel(advice: str) -> str:
+    """Give an error's sentences without what can be done in cells alone."""
+    for pattern, words in _ADVICE:
+        advice = pattern.sub(words, advice)
+    return advice
 
 
 def _meta(said: Said) -> str:

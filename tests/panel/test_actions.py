@@ -50,6 +50,24 @@ def test_a_draft_is_told_what_it_names(variables):
         assert _Frame.told == 0
 
 
+def test_a_draft_outlives_a_reload_until_it_is_sent():
+    """A page that comes later is given it; what was sent or taken back is none any more."""
+
+    def draft(page: Page, name: str) -> str:
+        Page(page.panel, name).ask("bye")
+        return next(m["draft"] for _, m in reversed(page.got) if m["k"] == "snap" and m["to"] == name)
+
+    with Page(ChatPanel(chat_with(HELLO))) as page:
+        assert draft(page, "first") == ""
+        page.answer("draft", text="Half a thou", at=None)
+        assert draft(page, "second") == "Half a thou"
+        page.exchange("send", text="Half a thought")
+        assert draft(page, "third") == ""
+        page.answer("draft", text="x", at=None)
+        page.answer("draft", text="", at=None)
+        assert draft(page, "fourth") == ""
+
+
 @pytest.mark.parametrize(
     ("text", "at", "offer"),
     [

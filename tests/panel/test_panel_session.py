@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from panel_kit import Page, Scripted, chat_with, is_as_new
 
 from chatglm_magic import Chat, ChatPanel, Part, Replace, Source, TextDelta, ThinkingDelta, Usage
@@ -236,6 +237,25 @@ def test_a_failure_is_told_in_its_message_and_can_be_tried_again():
         assert len(page.shown) == 2
         assert page.last["versions"] == 1
         assert is_as_new(page)
+
+
+@pytest.mark.parametrize(
+    ("advice", "shown"),
+    [
+        ("Nobody answers. Run the cell again in a moment.", "Nobody answers. Try again in a moment."),
+        ("Too many. Wait a moment and run the cell again.", "Too many. Wait a moment and try again."),
+        ("Silent. Run the cell again, or wait longer with --timeout S.", "Silent. Try again."),
+        ("No key: log in, or use -m local.", "No key: log in, or choose local under Model."),
+    ],
+)
+def test_advice_is_for_the_panel(advice, shown):
+    """What an error tells whoever asks in a cell to do, a panel says in its own words."""
+    error = ConnectError(advice, provider="scripted", model="")
+    with Page(ChatPanel(chat_with([error]))) as page:
+        page.ask("send", text="hi")
+        page.wait(lambda: page.shown and page.last["state"] == "failed")
+
+        assert page.last["note"] == shown
 
 
 def test_a_bug_of_a_provider_is_told_like_any_failure(caplog):
