@@ -15,7 +15,7 @@ from .._loop import stop_reply
 from .._markdown.blocks import code_blocks
 from .._said import Said
 from . import files
-from .asking import Asking, running, typed
+from .asking import Asking, running, typed, waiting_in
 from .desk import names_in
 from .requests import Asked, Refused, read
 from .session import Session, tokens_of
@@ -63,10 +63,12 @@ class Actions:
                 self._note(note)
 
         def ended(asking: Asking) -> None:
+            session.own.remove(asking)
             self._ended(asking, request)
             session.mark(path=False)
 
         asking.took = lambda: session.later(took)
+        session.own.append(asking)
         asking.begin(session.desk, ended)
 
     def _ended(self, asking: Asking, request: Asked | None) -> None:
@@ -145,18 +147,22 @@ class Actions:
     # Questions and answers
 
     def _do_send(self, asked: Asked, text: str) -> bool:
-        self._refuse_while_busy()
+        session = self._session
+        if any(one.chat is session.chat for one in session.own):  # another panel's answer is waited for, like a cell's
+            raise ConfigError(_COMING)
         if not text.strip():
             msg = "There is nothing to ask: the message is empty."
             raise ConfigError(msg)
-        self._session.draft = text
-        self.ask(Asking(self._session.chat, text), asked)
+        session.draft = text
+        self.ask(Asking(session.chat, text), asked)
         return False
 
     def _do_stop(self, _: Asked) -> None:
         session = self._session
-        asked = running(session.chat)
-        for one in asked:
+        waiting = waiting_in(session.chat, session.own)
+        asked = [waiting] if waiting is not None else running(session.chat)
+        # What other panels ask next has its turn when this one has ended.
+        for one in [one for one in asked if one.entered] or asked:
             one.stop()
         if asked:
             return

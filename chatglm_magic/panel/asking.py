@@ -25,6 +25,7 @@ from .._reply import Reply
 from .._said import Said
 from .._secrets import refuse_keys
 from .desk import Desk, kernel
+from .shown import Words
 
 _log = logging.getLogger(__name__)
 
@@ -223,6 +224,33 @@ def _register(chat: Chat) -> _Register:
 def running(chat: Chat) -> list[Asking]:
     """Give the questions of panels that are on their way in a conversation."""
     return list(_register(chat).running)
+
+
+def waiting_in(chat: Chat, own: list[Asking]) -> Asking | None:
+    """Give the question of a panel's own whose turn in a conversation has not come."""
+    return next((asking for asking in own if asking.chat is chat and not asking.entered), None)
+
+
+def state_of(chat: Chat, own: list[Asking], words: Words | None) -> tuple[str, str]:
+    """Give what happens in a conversation, as a panel's footer says it, and why nothing has come yet.
+
+    Args:
+        chat: The conversation.
+        own: The panel's own questions on their way.
+        words: What grows there now.
+    """
+    waiting = waiting_in(chat, own)
+    asked = [waiting] if waiting is not None else running(chat)
+    status = asked[0].status if asked else ""
+    if any(one.stopping for one in asked):
+        return "stopping", ""
+    if asked and not asked[0].entered:
+        return "waiting", status
+    if words is None:
+        return ("waiting", status) if asked else ("ready", "")
+    if words.answer:
+        return "answering", ""
+    return ("thinking", "") if words.thinking else ("waiting", status)
 
 
 def typed(chat: Chat, sent: str) -> str:

@@ -19,7 +19,7 @@ from .._loop import call_soon
 from .._loops import io_thread
 from .._messages import Message
 from .._said import Said
-from .asking import running, typed
+from .asking import Asking, running, state_of, typed, waiting_in
 from .desk import Desk, title_of
 from .shown import Entry, Gallery, Words, entries
 from .watcher import SessionWatcher
@@ -52,6 +52,7 @@ class Session:
         chat: The conversation it shows.
         wire: The way to the views.
         settings_open: Whether the settings are shown.
+        own: The questions on their way that were asked in this panel.
         draft: What was typed and not sent yet, for a page that is loaded anew.
         head_due: Whether the header may have changed.
     """
@@ -61,6 +62,7 @@ class Session:
         self.chat = chat
         self.wire = Wire(send)
         self.settings_open = False
+        self.own: list[Asking] = []
         self.draft = ""
         self.head_due = True
         self._path_due = True
@@ -317,7 +319,7 @@ class Session:
         }
 
     def _tell_foot(self) -> None:
-        state, text = self._state()
+        state, text = state_of(self.chat, self.own, self._coming)
         now = time.monotonic()
         same = (state, text) == (self._foot.get("state"), self._foot.get("text"))
         if same and state != "ready" and now - self._foot_at < _FOOT_PERIOD:
@@ -328,25 +330,12 @@ class Session:
             if self._tells:
                 self.wire.put("foot", foot=foot)
 
-    def _state(self) -> tuple[str, str]:
-        """Give what happens, and why nothing has come yet."""
-        asked = running(self.chat)
-        status = asked[0].status if asked else ""
-        if any(one.stopping for one in asked):
-            return "stopping", ""
-        words = self._coming
-        if asked and not asked[0].entered:
-            return "waiting", status
-        if words is None:
-            return ("waiting", status) if asked else ("ready", "")
-        if words.answer:
-            return "answering", ""
-        return ("thinking", "") if words.thinking else ("waiting", status)
-
     def _counts(self, state: str) -> dict[str, Any]:
         """Give tokens and seconds: of what is coming, else of the last answer."""
         if state != "ready":
-            words, asked = self._coming, running(self.chat)
+            waiting = waiting_in(self.chat, self.own)
+            words = self._coming if waiting is None else None
+            asked = [waiting] if waiting is not None else running(self.chat)
             reply = words.said.reply if words is not None else None
             seconds = reply.elapsed if reply is not None else time.monotonic() - asked[0].since if asked else 0
             return {"tokens": tokens_of(words.answer) if words is not None else 0, "seconds": round(seconds, 1)}

@@ -48,13 +48,35 @@ def test_two_panels_on_one_conversation_show_the_same():
     with Page(ChatPanel(chat)) as one, Page(ChatPanel(chat)) as other:
         one.ask("send", text="hi")
         other.wait(lambda: other.shown and "two" in other.last["tail"])
-        assert other.answer("send", text="me too")["bad"]
         other.ask("stop")
         one.wait(lambda: one.last["state"] == "stopped")
         other.wait(lambda: other.last["state"] == "stopped")
         one.settled()
 
         assert [m["blocks"] for m in one.shown] == [m["blocks"] for m in other.shown]
+
+
+def test_a_panel_waits_for_another_panels_answer_and_says_so():
+    """Its question has its turn next, and Stop means in each panel what it asked; in the same one it is refused."""
+    chat = chat_with(slowly("One ", "two ", "never", delay=0.3), HELLO, HELLO)
+    with Page(ChatPanel(chat)) as one, Page(ChatPanel(chat)) as other:
+        one.ask("send", text="first")
+        other.wait(lambda: other.shown and "One" in other.last["tail"])
+        assert one.answer("send", text="too soon")["bad"]
+        withdrawn = other.ask("send", text="withdrawn")
+        other.wait(lambda: (other.foot["state"], "waiting for" in other.foot["text"]) == ("waiting", True))
+        other.ask("stop")
+        other.wait(lambda: any(m.get("for") == withdrawn and m["bad"] for _, m in other.got if m["k"] == "note"))
+        other.ask("send", text="second")
+        other.wait(lambda: other.foot["state"] == "waiting")
+        assert one.foot["state"] == "answering"
+        one.ask("stop")
+        one.wait(lambda: len(one.shown) == 4)
+        one.settled()
+        other.settled()
+
+        assert [m["source"] for m in other.shown[::2]] == ["first", "second"]
+        assert [m["state"] for m in other.shown[1::2]] == ["stopped", "done"]
 
 
 def test_a_panel_waits_for_a_cells_answer_and_says_so():
