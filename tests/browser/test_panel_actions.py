@@ -83,6 +83,34 @@ def test_the_groups_of_the_log_are_messages_with_five_buttons_each(panels):
         assert panel.wait_sent("regenerate")["id"] == "a"
 
 
+def test_an_answer_that_streams_can_be_copied_and_keeps_its_buttons_in_place(panels):
+    """While an answer grows Copy gives what there is; the others are there, and wait, and nothing moves at its end."""
+    others = ["Edit", "Regenerate", "Insert into cell", "Delete"]
+    with panels.opens(**CLIPBOARD) as panel:
+        panel.snap(question("q", "hello"), answer("a", "So far.", state="streaming", meta=""), state="answering")
+        group = panel.group("GLM answer 1")
+        for name in others:
+            assert panel.button(name, group).get_attribute("aria-disabled") == "true"
+            panel.button(name, group).click(force=True)
+        copy = panel.button("Copy", group)
+        places = [panel.button(name, group).bounding_box() for name in ("Copy", *others)]
+        height = group.bounding_box()["height"]
+        copy.click()
+        asked = panel.wait_sent("source")
+        panel.tell("text", text="So *far*.", language="markdown", **{"for": asked["req"]})
+        panel.page.wait_for_function(f"async () => (await ({READ})()) === 'So *far*.'")
+        assert [one["k"] for one in panel.sent() if one["k"] in {"edit", "regenerate", "delete"}] == []
+        assert len(panel.page.evaluate("() => window.__cells")) == 2
+        panel.page.wait_for_timeout(1700)
+        panel.tell("set", m=answer("a", "So far."))
+        panel.tell("foot", foot={"state": "ready"})
+
+        assert [panel.button(name, group).bounding_box() for name in ("Copy", *others)] == places
+        assert group.bounding_box()["height"] == height
+        assert panel.button("Delete", group).get_attribute("aria-disabled") is None
+        assert copy.evaluate("node => node === document.activeElement")
+
+
 def test_a_question_becomes_a_cell_that_asks_it_and_words_a_cell_of_words(panels):
     """What has no code is put into a Markdown cell, as it was written; `Edit` of an answer edits its question."""
     with panels.opens() as panel:

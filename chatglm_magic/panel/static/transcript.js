@@ -616,9 +616,9 @@ class Message {
   drawBar() {
     const { state, version, versions, meta } = this.said;
     const focused = this.bar.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+    const waits = state === "streaming" ? "true" : undefined; // all but Copy wait for the end, in their places
+    const button = (what, sign, label) => iconButton(sign, label, undefined, { "data-do": what, "aria-disabled": what === "copy" ? undefined : waits });
     this.bar.replaceChildren();
-    if (state === "streaming") return;
-    const button = (what, sign, label) => iconButton(sign, label, undefined, { "data-do": what });
     if (versions > 1) {
       const back = button("previous", "left", "Previous version");
       const on = button("next", "right", "Next version");
@@ -1419,6 +1419,7 @@ class Panel {
   async act(what, one, button) {
     const { id } = one.said;
     const box = button.closest(".cg-code");
+    if (button.getAttribute("aria-disabled") === "true") { this.passing(this.lost ? LOST : this.waitWords); return; }
     if (what === "copy") { await this.copy(button, this.source(one)); return; }
     if (what === "copy-code") { await this.copy(button, codeOf(box.querySelector("pre"))); return; }
     if (what === "insert-code") { await this.insert(button, cellOf([box])); return; }
