@@ -261,7 +261,11 @@ class Actions:
     async def _do_chat(self, _: Asked, name: str) -> None:
         self._switch(await asyncio.to_thread(self._session.desk.open, name))
 
-    async def _do_new(self, _: Asked, name: str) -> None:
+    async def _do_new(self, asked: Asked, name: str) -> None:
+        chat = self._session.chat
+        if not name.strip() and not len(chat.tree) and not running(chat):
+            self._note(f"Nothing has been said in {chat.name} yet: this conversation is new.", asked)
+            return
         self._switch(await asyncio.to_thread(self._session.desk.new, name.strip()))
 
     async def _do_rename(self, _: Asked, name: str) -> None:

@@ -153,6 +153,19 @@ def test_conversations_are_begun_named_and_switched():
         assert [item["name"] for item in found["items"]] == ["paper"]
 
 
+def test_a_new_conversation_is_begun_only_where_something_was_said():
+    """Asked for more often, it is the same empty one, and a note says so; one that is named is made all the same."""
+    with Page(ChatPanel(chat_with(HELLO))) as page:
+        assert "this conversation is new" in page.answer("new", name="")["text"]
+        page.exchange("send", text="hi")
+        for _ in range(3):
+            page.answer("new", name=" ")
+        page.wait(lambda: page.head["title"] == "chat-2")
+        assert list(page.panel._session.desk.opened()) == ["chat", "chat-2"]
+        page.answer("new", name="paper")
+        page.wait(lambda: page.head["title"] == "paper")
+
+
 def test_the_header_says_whether_a_conversation_is_kept_and_which_cells_ask_in_it(monkeypatch, tmp_path):
     """A file keeps it, this process's memory does not; where no magics are, no cell does."""
     for where, kept in ((str(tmp_path / "said.db"), True), (":memory:", False), ("off", False)):
