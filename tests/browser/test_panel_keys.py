@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from panel_page import answer, question
+from panel_page import HEAD, answer, question
 
 pytestmark = pytest.mark.browser
 
@@ -288,7 +288,7 @@ def test_a_kernel_that_is_gone_is_said_and_nothing_is_lost(panels, status):
         panel.snap(question("q", "hello"), answer("a", "all that *was* said", state="streaming"), state="answering")
         panel.grow("a", keep=1, tail="<p>and the tail</p>")
         panel.page.evaluate("status => window.__session.statusChanged.emit(status)", status)
-        panel.page.get_by_text("The kernel that held this conversation is gone.").first.wait_for()
+        panel.page.get_by_text("The kernel was restarted. Run this cell again.", exact=True).first.wait_for()
 
         assert panel.message.is_disabled()
         assert panel.page.get_by_text("and the tail").is_visible()
@@ -297,6 +297,17 @@ def test_a_kernel_that_is_gone_is_said_and_nothing_is_lost(panels, status):
         copied = panel.page.evaluate("() => navigator.clipboard.readText()")
         assert copied == "all that was said\n\nand the tail"
         assert panel.button("Stop").count() == 0
+
+
+def test_where_what_was_said_is_kept_a_kernel_that_is_gone_says_where(panels):
+    """Of a conversation that is stored, the panel tells where it will be found."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"))
+        panel.tell("head", head={**HEAD, "kept": True})
+        panel.page.evaluate("() => window.__session.statusChanged.emit('restarting')")
+        words = "The kernel was restarted. Run this cell again; what was said is kept under Conversations."
+
+        assert panel.page.locator(".cg-state").inner_text() == words
 
 
 def test_a_broken_connection_mends(panels):

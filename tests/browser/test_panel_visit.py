@@ -155,7 +155,7 @@ def test_a_whole_visit(lab, glm, ui, dark):
         panel.rests()
 
         notebook.js("() => window.__panel().sessionContext.session.kernel.restart()")
-        panel.says("The kernel that held this conversation is gone.")
+        panel.says("The kernel was restarted. Run this cell again")
         album.take("restarted")
         assert panel.message.is_disabled()
         panel.reads("Still here.")

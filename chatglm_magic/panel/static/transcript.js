@@ -17,8 +17,7 @@ const PAUSES = [[200, 140], [12, 80]]; // of a text with so many blocks, ms betw
 const PART = 16; // blocks that stand in one element: what is not on the screen is skipped by parts
 const NEAR = 48; // px from the end within which the log follows it
 const EXPORTS = [["md", "Markdown"], ["html", "HTML page"], ["ipynb", "Notebook (.ipynb)"], ["json", "JSON"]];
-const LOST = "The kernel that held this conversation is gone. What was said stays readable and can be copied; "
-  + "run the cell again to go on.";
+const LOST = "The kernel was restarted. Run this cell again";
 const STATES = {
   ready: "Enter sends, Shift+Enter begins a new line", waiting: "Waiting for the model", thinking: "Thinking", answering: "Answering", stopping: "Stopping",
 };
@@ -1197,6 +1196,7 @@ class Panel {
     this.lost = false;
     this.foot = { state: "ready", text: "", tokens: 0, seconds: 0 };
     this.pending = null; // a question that Python has not taken yet
+    this.kept = false; // whether the conversation outlives its kernel
     this.cell = "%%chatglm";
     this.waitWords = "An answer is still coming. Esc stops it.";
     this.around = new Surroundings(model, el);
@@ -1228,6 +1228,8 @@ class Panel {
     this.drawFoot();
     this.wire.start();
   }
+
+  get lostWords() { return this.kept ? `${LOST}; what was said is kept under Conversations.` : `${LOST}.`; }
 
   get busy() { return this.foot.state !== "ready" || this.pending !== null; }
 
@@ -1318,6 +1320,7 @@ class Panel {
 
   on_head({ head }) {
     const title = head.title || "New conversation";
+    this.kept = head.kept === true;
     this.cell = head.cell ?? "%%chatglm"; // the magic that asks in this conversation; none where no cell can
     this.chats.set(title, (head.chats ?? []).map(chatItem));
     this.models.set(head.model || "Model", (head.models ?? []).map(modelItem).map((one) => ({ ...one, current: one.current ?? one.name === head.model })));
@@ -1419,12 +1422,12 @@ class Panel {
   async act(what, one, button) {
     const { id } = one.said;
     const box = button.closest(".cg-code");
-    if (button.getAttribute("aria-disabled") === "true") { this.passing(this.lost ? LOST : this.waitWords); return; }
+    if (button.getAttribute("aria-disabled") === "true") { this.passing(this.lost ? this.lostWords : this.waitWords); return; }
     if (what === "copy") { await this.copy(button, this.source(one)); return; }
     if (what === "copy-code") { await this.copy(button, codeOf(box.querySelector("pre"))); return; }
     if (what === "insert-code") { await this.insert(button, cellOf([box])); return; }
     if (what === "insert") { await this.insertMessage(button, one); return; }
-    if (this.lost) { this.passing(LOST); return; }
+    if (this.lost) { this.passing(this.lostWords); return; }
     if (what === "previous" || what === "next") { this.wire.send("version", { id, step: what === "next" ? 1 : -1 }); return; }
     if (this.busy) { this.passing(this.waitWords); return; }
     if (what === "edit") this.log.question(one).edit();
@@ -1533,7 +1536,7 @@ class Panel {
       }
       this.pending?.node.append(h("div", { class: "cg-note", text: "[not sent]" }));
       this.node.classList.add("cg-lost");
-      this.announcer.say(LOST);
+      this.announcer.say(this.lostWords);
     } else if (what === "away" || what === "back") {
       this.away = what === "away";
       if (what === "back" && !this.lost) this.wire.resync();
@@ -1551,7 +1554,7 @@ class Panel {
   drawFoot() {
     const { state, text, tokens } = this.foot;
     const time = state === "ready" ? this.foot.seconds : Math.floor((performance.now() - this.since) / 1000);
-    const says = this.lost ? LOST
+    const says = this.lost ? this.lostWords
       : this.away ? "The connection to the kernel is broken; trying again."
       : this.waits ? (this.shown ? "The kernel is busy; it answers as soon as it can." : "Waiting for the kernel.")
       : state !== "ready" ? [text || STATES[state], this.word].filter(Boolean).join(" · ") // words pass beside the state
