@@ -37,7 +37,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     can be shown, in a terminal or a headless run, what has been said so far is shown as text.
     """
 
-    def __init__(self, chat: Chat | None = None, *, height: str = "36rem") -> None:
+    def __init__(self, chat: Chat | None = None, *, height: str = "min(36rem, 70vh)") -> None:
         desk = desk_for(chat)
         self._transcript = Transcript(height)
         self._session = Session(desk, chat or desk.first(), self._transcript.tell)

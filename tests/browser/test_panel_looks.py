@@ -148,3 +148,28 @@ def test_nothing_is_loaded_from_elsewhere(panels):
         assert [url for url in panel.requests if not url.startswith((panels.url, "data:"))] == []
         files = ("panel.html", "transcript.js", "transcript.css")
         assert {url.rsplit("/", 1)[1] for url in panel.requests if url.startswith(panels.url)} == set(files)
+
+
+def test_little_room_is_left_for_buttons_that_are_out_of_sight(panels):
+    """Between an earlier answer's words and the next question is room for a row of buttons, and no more."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "one"), answer("a", "First."), question("q2", "two"), answer("a2", "Second."))
+        words = panel.page.locator(".cg-assistant .cg-text p").first.bounding_box()
+        bubble = panel.page.locator(".cg-user .cg-text").nth(1).bounding_box()
+        heights = [
+            panel.button("Copy", group).bounding_box()["height"] for group in panel.log.get_by_role("group").all()
+        ]
+
+        assert 24 <= bubble["y"] - words["y"] - words["height"] <= 36
+        assert min(heights) >= 24
+
+
+def test_a_panel_leaves_room_for_the_notebook_on_a_low_screen(panels):
+    """Without a height of the person's own, the panel takes at most seven tenths of what is seen."""
+    sizes = []
+    for height in (600, 1200):
+        with panels.opens(height=height) as panel:
+            panel.snap()
+            sizes.append(panel.page.locator(".cg-host").bounding_box()["height"])
+
+    assert sizes == [pytest.approx(420), pytest.approx(576)]
