@@ -25,7 +25,7 @@ def test_no_key_in_the_panel_starts_a_shortcut_of_the_notebook(lab, glm, ui):
         count = notebook.js(CELLS)
         answer = panel.group("GLM answer 1")
         places = [panel.log, answer, panel.button("Copy", answer), panel.button("New conversation")]
-        places += [settings.locator(kind).first for kind in ("input[type=checkbox]", "select", ".noUi-handle")]
+        places += [settings.locator(kind).last for kind in ("input[type=checkbox]", "select", "input[type=number]")]
         for place in places:
             place.focus()
             panel.page.keyboard.press("b")
