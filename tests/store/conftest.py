@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chatglm_magic import _urls
 from chatglm_magic._store import Store, close_stores, configure, open_store
 from chatglm_magic._store import store as module
 
@@ -19,8 +20,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    """Leave no thread and no connection behind."""
+def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Know no key of other tests, and leave no thread and no connection behind."""
+    monkeypatch.setattr(_urls, "_seen", set())
     yield
     close_stores(10)
     module._stores.clear()
