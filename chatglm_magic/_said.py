@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal
 
 from ._events import Part, Reason, Usage
 from ._messages import Message
 from ._reply import Reply
+from ._values import dataclass
 
 
 def _new_id() -> str:

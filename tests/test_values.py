@@ -53,6 +53,36 @@ class Single:
         return "own"
 
 
+@dataclasses.dataclass(slots=True)
+class TheirRecord:
+    """Fields that change."""
+
+    a: int
+    b: list[int] = field(default_factory=list)
+
+
+@_values.dataclass(slots=True)
+class OurRecord:
+    """Fields that change."""
+
+    a: int
+    b: list[int] = field(default_factory=list)
+
+
+@dataclasses.dataclass(slots=True, eq=False, kw_only=True)
+class TheirThing:
+    """Itself alone."""
+
+    a: int = 0
+
+
+@_values.dataclass(slots=True, eq=False, kw_only=True)
+class OurThing:
+    """Itself alone."""
+
+    a: int = 0
+
+
 BOTH = pytest.mark.parametrize("kind", [Theirs, Ours])
 
 
@@ -119,11 +149,44 @@ def test_methods_of_its_own_stay():
     assert len({Single(1.0), Single(1.0)}) == 1
 
 
+@pytest.mark.parametrize("kind", [TheirRecord, OurRecord])
+def test_what_is_not_frozen_changes_and_has_no_hash(kind):
+    """Its fields can be set; it is equal by them, so it cannot be a key; it can be copied and replaced."""
+    record = kind(1)
+    record.a = 2
+    record.b.append(3)
+
+    assert repr(record) == f"{kind.__name__}(a=2, b=[3])"
+    assert record == kind(2, [3])
+    assert record != kind(2)
+    assert pickle.loads(pickle.dumps(record)) == record  # noqa: S301 - our own
+    assert copy.deepcopy(record) == record
+    assert dataclasses.replace(record, a=5) == kind(5, [3])
+    assert not kind.__dataclass_params__.frozen
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(record)
+    with pytest.raises(AttributeError):
+        record.new = 1
+    del record.a
+    assert not hasattr(record, "a")
+
+
+@pytest.mark.parametrize("kind", [TheirThing, OurThing])
+def test_what_is_not_compared_is_itself_alone(kind):
+    """Two that say the same are two; fields are given by name."""
+    thing = kind(a=1)
+
+    assert thing != kind(a=1)
+    assert len({thing, kind(a=1), thing}) == 2
+    assert not kind.__dataclass_params__.eq
+    with pytest.raises(TypeError):
+        kind(1)
+
+
 def test_what_is_no_plain_value_is_refused():
-    """A class without fields, with fields that are not given, or that is not frozen, is the standard library's."""
-    for how in ({"frozen": False, "slots": True}, {"frozen": True, "slots": False}):
-        with pytest.raises(TypeError):
-            _values.dataclass(**how)
+    """A class without slots, without fields or with fields that are not given is the standard library's."""
+    with pytest.raises(TypeError):
+        _values.dataclass(frozen=True, slots=False)
     with pytest.raises(TypeError, match="no plain value"):
 
         @_values.dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ChatGLMError
 from .._messages import OPTIONS as PARAMETERS
+from .._values import dataclass
 from ..providers import PROVIDERS, known_models
 from .arguments import COMMANDS, EXPORTS, TABLE, TOPICS, split_option
 from .options import FORMATS, Option

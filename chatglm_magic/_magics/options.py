@@ -6,10 +6,11 @@ import keyword
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from .._messages import OPTIONS as PARAMETERS
 from .._messages import OptionValue, parse_option
+from .._values import dataclass
 
 FORMATS = ("md", "text", "code", "json")
 """How a reply may be shown."""

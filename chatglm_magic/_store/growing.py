@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._values import dataclass
 from .owner import BEAT
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from operator import add
+
+from .._values import dataclass
 
 FOLD = f"1 {unicodedata.unidata_version}"
 """Changes whenever `fold` may give other words."""

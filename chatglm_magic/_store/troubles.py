@@ -6,9 +6,10 @@ import os
 import sqlite3
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from .._values import dataclass
 
 Name = Literal["full", "unwritable", "locked", "damaged", "newer", "foreign", "failed"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from .._events import Part, Source, Usage
 from .._said import Said
+from .._values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

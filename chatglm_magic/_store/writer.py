@@ -7,9 +7,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
+
+from .._values import dataclass
 
 if TYPE_CHECKING:
     from .._reply import Reply
@@ -27,7 +28,7 @@ HANDFUL = 500
 _GAP = 0.05
 """Seconds in which jobs gather before they are done, and between two writes at least."""
 _GRACE = 0.1
-"""Seconds that the first question is left alone with the processor before the file is opened."""
+"""Seconds that the first question is left alone with the processor before the file is opened, and written."""
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts while nothing can be written; the last one repeats."""
 _REST = 1.0
@@ -134,10 +135,10 @@ class Writer:
             self._replies.pop(said_id, None)
 
     def hurry(self, *, now: bool = False) -> None:
-        """Write soon what has come, or now: nothing more is to be gathered."""
+        """Write soon what has come, or now: nothing more is to be gathered. The first question is left alone first."""
         if now or not self._hurry:
             with self._changed:
-                self._now |= now and not self._failures
+                self._now |= now and not self._failures and self._file is not None and self._file.is_open
                 self._rouse()
 
     def flush(self, timeout: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
@@ -18,6 +18,7 @@ from .._errors import ChatGLMError, ConfigError
 from .._interpolate import interpolate
 from .._prompt import Budget, Prompt, fill_in, names_of, notes_on
 from .._reply import Reply
+from .._values import dataclass
 from ..providers import PROVIDERS, known_models, split_spec
 
 NAME = re.compile(r"[\w.-]{1,60}")

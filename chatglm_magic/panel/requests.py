@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, TypeGuard
+
+from .._values import dataclass
 
 MAX_BYTES = 256 * 1024
 """How long a text from the page may be, in UTF-8 bytes."""

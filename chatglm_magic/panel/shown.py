@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from .._compose import block, day
@@ -15,6 +14,7 @@ from .._markdown.blocks import code_blocks
 from .._markdown.links import link
 from .._reply import Reply
 from .._said import Said
+from .._values import dataclass
 from ..renderers.html import Growing, Step, render
 
 _KEPT = 300

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 from typing import Self
 
 import msgspec
 
+from .._values import dataclass
 from ._web_frames import Frame, WirePart, read_frames
 from ._web_parts import keyed
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
 
 from .._markdown.blocks import ITEM, Fence, close_open, code_line, cuts, fences, formula
+from .._values import dataclass
 from ._document import normal, render, render_normal
 
 __all__ = ["Growing", "Step", "render"]
