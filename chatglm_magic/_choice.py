@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ._config import KEY_NAMES, Defaults, find_key
 from ._errors import ConfigError, MissingKeyError
-from ._events import Event
-from ._messages import Request
 from ._urls import check_key_travel, is_loopback
 from ._values import dataclass
 from .providers import PROVIDERS, Provider, Settings, make_provider, split_spec
+
+if TYPE_CHECKING:
+    from ._events import Event
+    from ._messages import Request
 
 _PLATFORMS = ("zai", "bigmodel")
 
@@ -34,6 +37,31 @@ class Choice:
     rather: tuple[Choice, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who answers, before any code of theirs is imported.
+
+    Attributes:
+        name: The provider's name.
+        settings: What it is made from.
+        model: As in `Choice`.
+        why: As there.
+    """
+
+    name: str
+    settings: Settings
+    model: str
+    why: str
+
+    def choice(self) -> Choice:
+        """Make the provider.
+
+        Raises:
+            ConfigError: The settings lack something it needs.
+        """
+        return Choice(make_provider(self.name, self.settings), self.model, self.why)
+
+
 class Absent:
     """A provider that cannot be asked here; an answer that it gave before may be stored.
 
@@ -54,7 +82,7 @@ class Absent:
         yield  # type: ignore[unreachable]  # makes it a generator
 
 
-def choose(
+def decide(
     provider: str = "auto",
     model: str = "",
     *,
@@ -62,8 +90,8 @@ def choose(
     api_key: str | None = None,
     proxy: str = "",
     configured: Defaults | None = None,
-) -> Choice:
-    """Find out who answers.
+) -> Decision:
+    """Find out who answers, and import nothing of theirs.
 
     Args:
         provider: A provider's name, or `auto`: what is configured, else the platform whose key is
@@ -103,7 +131,33 @@ def choose(
     if name in _PLATFORMS and not key and not (base_url and is_loopback(base_url)):
         raise missing_key(name)
     settings = Settings(base_url=base_url, api_key=key, proxy=proxy, model=model if name == "local" else "")
-    return Choice(make_provider(name, settings), model, why)
+    return Decision(name, settings, model, why)
+
+
+def choose(
+    provider: str = "auto",
+    model: str = "",
+    *,
+    base_url: str = "",
+    api_key: str | None = None,
+    proxy: str = "",
+    configured: Defaults | None = None,
+) -> Choice:
+    """Find out who answers, and make them ready to.
+
+    Args:
+        provider: As in `decide`, like all.
+        model: As there.
+        base_url: As there.
+        api_key: As there.
+        proxy: As there.
+        configured: As there.
+
+    Raises:
+        MissingKeyError: As there.
+        ConfigError: As there.
+    """
+    return decide(provider, model, base_url=base_url, api_key=api_key, proxy=proxy, configured=configured).choice()
 
 
 def choose_or_recall(

@@ -14,7 +14,8 @@ from traitlets.config import Config
 import chatglm_magic
 from chatglm_magic import ChatGLMError, Reply, TextDelta
 from chatglm_magic._magics.arguments import parse
-from chatglm_magic._magics.ask import ask
+from chatglm_magic._magics.ask import Question, ask
+from chatglm_magic._magics.choosing import choose_to_ask
 from chatglm_magic._magics.magic import ChatGLMMagics
 from chatglm_magic._magics.outcomes import Ask
 
@@ -368,18 +369,23 @@ def test_capturing_in_code_works_too(shell, glm):
     assert [output.data["text/plain"].strip() for output in shell.user_ns["got"].outputs] == ["ok"]
 
 
+def question_of(magics: ChatGLMMagics) -> Question:
+    asked = Ask(parse("hi"))
+    return ask(magics, asked, choose_to_ask(magics, asked.arguments), alone=False)
+
+
 def test_what_auto_took_is_said_once(shell, monkeypatch):
     """A guess is told with the first reply it gives; what the user configured, only while that is waited for."""
     for name in ("provider", "model", "base_url"):
         run(shell, f"%config ChatGLMMagics.{name} = '{'auto' if name == 'provider' else ''}'")
     magics = shell.magics_manager.registry["ChatGLMMagics"]
 
-    question = ask(magics, Ask(parse("hi")), alone=False)
+    question = question_of(magics)
     assert question.notice == "No key is set, so the small local demo model answers."
     with capture_output(), question.on_stage():
         question.reply.add(TextDelta("Hello."))
     assert [part.content for part in question.reply.parts] == ["Hello.", question.notice]
-    assert ask(magics, Ask(parse("hi")), alone=False).notice == ""
+    assert question_of(magics).notice == ""
     monkeypatch.setenv("CHATGLM_PROVIDER", "chatglm")
-    question = ask(magics, Ask(parse("hi")), alone=False)
+    question = question_of(magics)
     assert (question.notice, question.lasting()) == ("Using chatglm, as configured.", "")

@@ -118,8 +118,8 @@ COMMANDS: tuple[Command, ...] = (
 _NAMED = {name: option for option in TABLE for name in option.names}
 _BLANKS = re.compile(r"\s*")
 _WORD = re.compile(r"\S+")
-_QUOTED = re.compile(r"""(['"])((?:\\\1|(?!\\\1)(?!\1(?:\s|\Z)).)*)\1(?=\s|\Z)""", re.DOTALL)
-_QUOTED_PLAINLY = re.compile(r"""(['"])((?:(?!\1(?:\s|\Z)).)*)\1(?=\s|\Z)""", re.DOTALL)
+_QUOTED = r"""(?s)(['"])((?:\\\1|(?!\\\1)(?!\1(?:\s|\Z)).)*)\1(?=\s|\Z)"""
+_QUOTED_PLAINLY = r"""(?s)(['"])((?:(?!\1(?:\s|\Z)).)*)\1(?=\s|\Z)"""
 _DASH_HINT = "A prompt that begins with a dash stands after --, as in %chatglm -- -5 is what?"
 
 
@@ -281,11 +281,11 @@ def _take_value(line: str, place: int, option: Option, name: str, *, joined: boo
         raise ArgumentError(msg)
     if word[0] not in "'\"":
         return word, place + len(word)
-    quoted = _QUOTED.match(line, place)
+    quoted = re.compile(_QUOTED).match(line, place)
     if quoted is not None:
         quote = quoted[1]
         return quoted[2].replace("\\" + quote, quote), quoted.end()
-    quoted = _QUOTED_PLAINLY.match(line, place)  # a value that ends in a backslash: "C:\dir\"
+    quoted = re.compile(_QUOTED_PLAINLY).match(line, place)  # a value that ends in a backslash: "C:\dir\"
     if quoted is not None:
         return quoted[2], quoted.end()
     msg = f"The value of {name} begins with {word[0]} and has no closing one before a blank or the line's end."

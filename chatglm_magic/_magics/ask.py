@@ -20,7 +20,8 @@ from .._reply import Reply
 from .._values import dataclass
 from ..renderers import Renderer
 from ..renderers.cell import CellRenderer
-from .conversations import NO_STORE, USUAL, choose_for, configured, conversation, conversation_for, recalls
+from .choosing import choose_for, configured, recalls
+from .conversations import USUAL, conversation, conversation_for
 from .outcomes import Ask
 from .stop import StopButton, can_show_button
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from .arguments import Arguments
     from .magic import ChatGLMMagics
     from .own_cell import OwnCell
+
+
+_NO_STORE = "The store is off, so no answer is stored that --cache could show."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +94,24 @@ class Question:
             self.renderer.close(reply, error)
 
 
-def ask(magics: ChatGLMMagics, asked: Ask, *, alone: bool) -> Question:
+def ask(magics: ChatGLMMagics, asked: Ask, choice: Choice, *, alone: bool) -> Question:
     """Make a question of what a cell says and what is configured.
 
     Args:
         magics: The settings and the conversations.
         asked: What the cell says, or what its command made of it.
+        choice: Who answers it, by `choose_to_ask`.
         alone: Whether the cell awaits this question and holds nothing else.
 
     Raises:
-        ConfigError: Nobody can be asked so; see `choose`.
+        ConfigError: It cannot be asked so.
     """
     arguments = asked.arguments
     own_cell = _own_cell(magics.shell, asked) if arguments.background else None
     recall = magics.memory.answer if recalls(magics, arguments) else None
-    choice = choose_for(magics, arguments, recalls=recall is not None)
     guessed = configured(magics).over(Defaults.from_environment()) == Defaults()
     prompt, notes = prompt_of(magics, asked)
-    told = [] if recall is not None or not arguments.cache else [NO_STORE]
+    told = [] if recall is not None or not arguments.cache else [_NO_STORE]
     chat = conversation_for(magics, asked, choice, told.append)
     reply = Reply()
     how = how_asked(magics, asked, chat, choice)

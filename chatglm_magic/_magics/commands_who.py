@@ -14,7 +14,8 @@ from .._errors import ChatGLMError, ConfigError, MissingKeyError
 from .._urls import check_key_travel, is_loopback, origin
 from ..providers import PROVIDERS, known_models, split_spec
 from .arguments import Arguments
-from .conversations import choose_for, configured, conversation, describe
+from .choosing import choose_for, configured
+from .conversations import conversation, describe
 from .outcomes import Later, Value
 from .saying import say
 

@@ -1,4 +1,4 @@
-"""Who answers in a kernel, and in which of its conversations."""
+"""The conversations of a kernel: which one is asked in, and what comes back out of the store."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .._chat import Chat
-from .._choice import Choice, choose, choose_or_recall
 from .._compose import day
-from .._config import Defaults
 from .._errors import ConfigError, StoreError
 from .._history import estimate_tokens
-from ..providers import split_spec
 from .saying import say
 
 if TYPE_CHECKING:
+    from .._choice import Choice
     from .._events import Event
     from .._history import Place
     from .._messages import Request
     from .._store import Thread
-    from .arguments import Arguments
     from .magic import ChatGLMMagics
     from .outcomes import Ask
 
@@ -40,7 +37,6 @@ class _Nobody:
 
 
 _NUMBER = re.compile(r"#\d{1,9}")
-NO_STORE = "The store is off, so no answer is stored that --cache could show."
 USUAL = "default"
 """The conversation that every kernel begins with."""
 
@@ -190,34 +186,6 @@ def cell_of(magics: ChatGLMMagics) -> str:
 def unsaid(text: str) -> None:
     """Say nothing below a cell: a panel shows what came back."""
     del text
-
-
-def configured(magics: ChatGLMMagics) -> Defaults:
-    """Give what `%config` says."""
-    named = "" if magics.provider == "auto" else magics.provider
-    return Defaults(provider=named, model=magics.model, base_url=magics.base_url)
-
-
-def choose_for(magics: ChatGLMMagics, arguments: Arguments, *, recalls: bool = False) -> Choice:
-    """Find out who answers: by an option, else as configured, else by the environment, else by a guess.
-
-    Args:
-        magics: What is configured.
-        arguments: The options.
-        recalls: Whether a stored answer will do, for which no key is needed.
-    """
-    known = configured(magics)
-    base_url, provider = arguments.base_url, "auto"
-    if not base_url and known.base_url and known.provider and split_spec(arguments.model)[0] in {"", known.provider}:
-        base_url, provider = known.base_url, known.provider  # a server stays with the provider it was configured for
-    find = choose_or_recall if recalls else choose
-    return find(provider, arguments.model, base_url=base_url, configured=known)
-
-
-def recalls(magics: ChatGLMMagics, arguments: Arguments) -> bool:
-    """Tell whether a stored answer will do for a question."""
-    wanted = magics.cache == "replay" if arguments.cache is None else arguments.cache
-    return wanted and magics.memory.is_on
 
 
 def describe(chat: Chat) -> str:

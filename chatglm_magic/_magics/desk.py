@@ -12,14 +12,13 @@ from .._errors import ChatGLMError, ConfigError, StoreError
 from ..panel.desk import Desk, Known, check_name, label_of, others
 from .arguments import Arguments
 from .ask import how_asked
+from .choosing import choose_for, recalls
 from .conversations import (
     cell_of,
-    choose_for,
     conversation,
     conversation_of_panel,
     free_name,
     open_stored,
-    recalls,
     unsaid,
 )
 from .outcomes import Ask

@@ -16,11 +16,9 @@ from typing import Any
 from .._errors import ChatGLMError
 from .._values import dataclass
 
-_MACHINERY = re.compile(r"[/\\]IPython[/\\]core[/\\]")
+_MACHINERY = r"[/\\]IPython[/\\]core[/\\]"
 """Where IPython's own frames are, above those of the user's cell."""
-
-
-_LIBRARY = re.compile(r".*[/\\](?:site|dist)-packages[/\\]|.*[/\\]lib[/\\]python3\.\d+[/\\]")
+_LIBRARY = r".*[/\\](?:site|dist)-packages[/\\]|.*[/\\]lib[/\\]python3\.\d+[/\\]"
 """What of a library's path says where it is installed, not what it is."""
 
 
@@ -56,10 +54,10 @@ class LastError:
     def _rename(self, told: TracebackException | None) -> None:
         """Leave IPython's own frames out; call cells `In[3]` and libraries by their names, not by whole paths."""
         while told is not None:
-            frames = [frame for frame in told.stack if not _MACHINERY.search(frame.filename)]
+            frames = [frame for frame in told.stack if not re.search(_MACHINERY, frame.filename)]
             for frame in frames:
                 _ = frame.line  # read while the file's name still leads to it
-                frame.filename = cell_name(self.compiler, frame.filename) or _LIBRARY.sub("", frame.filename)
+                frame.filename = cell_name(self.compiler, frame.filename) or re.sub(_LIBRARY, "", frame.filename)
             told.stack[:] = frames
             if getattr(told, "filename", None):  # where a SyntaxError is
                 told.filename = cell_name(self.compiler, told.filename or "") or told.filename

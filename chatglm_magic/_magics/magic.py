@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .._chat import Chat
+    from .._choice import Choice
     from .._history import Place
     from .._reply import Reply
     from .ask import Question
@@ -116,11 +117,12 @@ class ChatGLMMagics(Magics):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(io_thread.wait_for(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
+        choice = self._choose(outcome)
         with in_peace():
             from .._loop import in_call
             from .ask import ask
 
-        question = ask(self, outcome, alone=False)
+        question = ask(self, outcome, choice, alone=False)
         if question.own_cell is not None:
             return self._begin(question, outcome)
         with self._kept(question.reply, outcome), question.on_stage():
@@ -138,16 +140,23 @@ class ChatGLMMagics(Magics):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
+        choice = self._choose(outcome)
         with in_peace():
             from .._loop import in_this_loop
             from .ask import ask
 
-        question = ask(self, outcome, alone=cells.is_alone())
+        question = ask(self, outcome, choice, alone=cells.is_alone())
         if question.own_cell is not None:
             return self._begin(question, outcome)
         with self._kept(question.reply, outcome), question.on_stage():
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
         return self._followed(question, outcome)
+
+    def _choose(self, asked: Ask) -> Choice:
+        with in_peace():
+            from .choosing import choose_to_ask
+
+        return choose_to_ask(self, asked.arguments)
 
     def _place(self) -> Place | None:
         """Give the place of a question in its conversation; none where a thread of the user's asks."""

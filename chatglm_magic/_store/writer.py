@@ -28,7 +28,9 @@ HANDFUL = 500
 _GAP = 0.05
 """Seconds in which jobs gather before they are done, and between two writes at least."""
 _GRACE = 0.1
-"""Seconds that the first question is left alone with the processor before the file is opened, and written."""
+"""Seconds that the first question is left alone with the processor before the file is opened."""
+_END = 0.02
+"""Seconds in which the first answer's cell can end before the file is opened."""
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts while nothing can be written; the last one repeats."""
 _REST = 1.0
@@ -135,11 +137,15 @@ class Writer:
             self._replies.pop(said_id, None)
 
     def hurry(self, *, now: bool = False) -> None:
-        """Write soon what has come, or now: nothing more is to be gathered. The first question is left alone first."""
+        """Write soon what has come, or now: nothing more is to be gathered."""
         if now or not self._hurry:
             with self._changed:
-                self._now |= now and not self._failures and self._file is not None and self._file.is_open
+                is_open = self._file is not None and self._file.is_open
+                self._now |= now and not self._failures and is_open
                 self._rouse()
+                if now and not is_open:
+                    self._roused_at = min(self._roused_at, time.monotonic() + _END - _GAP)
+                    self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that waits is written, or cannot be; tell whether it is.

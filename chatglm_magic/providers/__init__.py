@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import AsyncGenerator, Mapping
 from types import MappingProxyType
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from .._errors import ConfigError
-from .._events import Event
 from .._imports import in_peace
-from .._messages import Request
 from .._urls import Key
 from .._values import dataclass
+
+if TYPE_CHECKING:
+    from .._events import Event
+    from .._messages import Request
 
 
 @runtime_checkable
