@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_judge import PARSERS
 
 from chatglm_magic._markdown.blocks import CodeBlock, close_open, code_blocks, settled, split_fence
 from chatglm_magic._markdown.safe import safe
@@ -179,8 +180,14 @@ def test_what_is_open_is_closed_for_a_glance(text, closed):
 @pytest.mark.parametrize(
     ("text", "steady"),
     [
-        ("a\n\n| x | y |", "a\n"),
-        ("a\n\n| x | y |\n| ---", "a\n"),
+        ("a\n\n| x", "a\n"),
+        ("a\n\n| x |", "a\n\n| x |\n| --- |"),
+        ("a\n\n| x | y |", "a\n\n| x | y |\n| --- | --- |"),
+        ("a\n\n| x | **y\\|z", "a\n\n| x | **y\\|z** |\n| --- | --- |"),
+        ("a\n\n| x | y |\n| ---", "a\n\n| x | y |\n| --- | --- |"),
+        ("| x | y |\n", "| x | y |\n| --- | --- |"),
+        ("|x| is positive", ""),
+        ("a\n| x | y |", "a"),
         ("a:\n| x | y |\n| --- | ", "a:"),
         ("| x | y |\n| --- | -", "| x | y |\n| --- | -"),
         ("| x |\n| - |\n| **1", "| x |\n| - |\n| **1**"),
@@ -195,13 +202,28 @@ def test_what_is_open_is_closed_for_a_glance(text, closed):
         ("`a` **b** c", "`a` **b** c"),
         ("see [this](https://x.de/a", "see this"),
         ("see [this](https://x.de/a)", "see [this](https://x.de/a)"),
-        ("```\n| x |\n```\n| y |", "```\n| x |\n```"),
+        ("```\n| x |\n```\n| y |", "```\n| x |\n```\n| y |\n| --- |"),
         ("```\n| x **", "```\n| x **\n```"),
     ],
 )
 def test_half_marks_are_not_seen_while_a_text_grows(text, steady):
-    """A table's head waits for its rule; marks that are open at the end are closed: nothing jumps later."""
+    """A table's head is one before its rule is there; marks that are open at the end are closed."""
     assert close_open(text, growing=True) == steady
+
+
+@given(st.lists(st.text(alphabet="ab \\\\|`*[", max_size=8), min_size=1, max_size=4).map(" | ".join))
+@example(cells="x | `y|z` | ")
+@example(cells="x | y\\\\|z")
+def test_a_table_s_growing_head_is_a_table(cells):
+    """The rule that it is given has as many cells as parsers see in the head: else bare marks were seen."""
+    shown = close_open(f"| {cells}", growing=True)
+    if not shown:
+        return
+
+    html = PARSERS["markdown-it"](shown)
+
+    assert "<table>" in html
+    assert "---" not in html
 
 
 @given(

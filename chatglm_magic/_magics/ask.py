@@ -24,6 +24,7 @@ from .choosing import choose_for, configured, recalls
 from .conversations import USUAL, conversation, conversation_for
 from .outcomes import Ask
 from .stop import StopButton, can_show_button
+from .updates import quick
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -293,7 +294,7 @@ def _renderer(
         return QuietRenderer() if arguments.quiet else QuietRenderer(publisher, **how), False
     if getattr(shell, "kernel", None) is None:
         return _in_terminal(shell, **how), False
-    renderer = CellRenderer(publisher, exclusive=exclusive, hz=magics.refresh_hz, **how)
+    renderer = CellRenderer(own_cell or quick(publisher), exclusive=exclusive, hz=magics.refresh_hz, **how)
     if form not in {"text", "json"}:
         return renderer, True
     from ..renderers.formats import Verbatim

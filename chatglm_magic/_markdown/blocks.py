@@ -235,7 +235,7 @@ def close_open(text: str, *, growing: bool = False) -> str:
     Args:
         text: The text so far.
         growing: Whether more is to come at once: what would show as bare marks until then, and jump, is
-            left out (a table's head without its rule) or finished (`**bold` without its end).
+            finished: `**bold` without its end, a table's head without its rule.
     """
     lines = text.split("\n")
     found = fences(lines)
@@ -261,18 +261,33 @@ def close_open(text: str, *, growing: bool = False) -> str:
 _RULE = re.compile(r"[ \t|:-]*")
 _SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 _HALF_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*$")
+_HEAD = re.compile(r" {0,3}\|[ \t]+[^\s|][^|]*\|")
+_PIPE = re.compile(r"(?<!\\)\|")
 
 
 def _steady(lines: list[str]) -> list[str]:
-    """Leave out a table's head until its rule is there; finish the marks that are open in the last line."""
+    """Give a table's head a rule until its own is there; finish the marks that are open in the last line."""
     last = len(lines) - 1 if lines and lines[-1].strip() else len(lines) - 2
     first = last
     while first >= 0 and last - first < 3 and lines[first].lstrip(" ").startswith("|"):  # noqa: PLR2004 - head, rule, row
         first -= 1
     rows = lines[first + 1 : last + 1]
     if len(rows) == 1 or (len(rows) == 2 and _RULE.fullmatch(rows[1]) and not _is_rule(rows[1], rows[0])):  # noqa: PLR2004 - head and rule
-        return lines[: first + 1]
+        return [*lines[: first + 1], *_headed(rows[0], alone=first < 0 or not lines[first].strip())]
     return [*lines[:-1], _finish_marks(lines[-1])] if lines else lines
+
+
+def _headed(head: str, *, alone: bool) -> list[str]:
+    """Show a table's head as one already, as soon as a cell of it is whole.
+
+    Args:
+        head: Its line, as far as it is there.
+        alone: Whether it begins a block; what follows a paragraph may be none.
+    """
+    if not (alone and _HEAD.match(head)):
+        return []
+    row = _finish_marks(head.rstrip(" \t|"))
+    return [f"{row} |", "|" + " --- |" * (len(_PIPE.findall(row)))]
 
 
 def _is_rule(line: str, head: str) -> bool:

@@ -32,7 +32,9 @@ _BLOCKS_AMONG_OTHERS = 4
 """How many it may have in a cell with outputs of the user's: there they stay behind, empty, at the end."""
 _CLEARED = 8
 """Blocks from which it takes fewer messages to clear the cell than to empty them one by one."""
-_GAP = 0.055
+_PERIOD = 0.055
+"""Seconds between two paints at least."""
+_GAP = 0.05
 """Seconds for each message sent: servers drop what comes too fast, and the end of a reply with it."""
 _WEIGHT = 650
 """Bytes that a message weighs by itself."""
@@ -80,7 +82,7 @@ class CellRenderer:
     ) -> None:
         self._publisher = publisher
         self._exclusive = exclusive
-        self._period = max(_GAP, 1 / hz)
+        self._period = max(_PERIOD, 1 / hz)
         self._show_thinking = show_thinking
         self._show_usage = show_usage
         self._form = form
