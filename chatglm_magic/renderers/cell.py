@@ -42,7 +42,7 @@ _CALM = 0.1
 """Seconds that a reader waits at most for a tail of usual length."""
 _CALM_RATE = 15_000
 """Bytes a second that repainting such a tail may take."""
-_LONG, _LONG_CALM = 3_000, 0.09
+_LONG_CALMS = ((15_000, 0.11), (3_000, 0.09))
 """Characters of a page, and seconds that its reader waits at least: each paint lays the page out anew."""
 _RATE = 28_000
 """Bytes a second that anything may take: the longer what was sent, the longer the rest behind it."""
@@ -184,7 +184,7 @@ class CellRenderer:
         tail = _size(frame.tail)
         return max(
             self._period,
-            _LONG_CALM if self._draft.size > _LONG else 0.0,
+            next((seconds for size, seconds in _LONG_CALMS if self._draft.size > size), 0.0),
             min(_CALM, tail / _CALM_RATE),
             min(_LONGEST, (tail + sum(map(_size, frame.finished))) / _RATE),
             len(frame.tail) * _RENDER,
