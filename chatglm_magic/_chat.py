@@ -21,7 +21,7 @@ from ._messages import Message, Request, check_options
 from ._replay import Recall, replay, request_key
 from ._reply import Reply
 from ._said import Said
-from ._secrets import refuse_keys, without_keys
+from ._secrets import refuse_keys, reply_mask, without_keys
 from ._turns import Turns
 from .providers import Provider
 
@@ -188,14 +188,15 @@ class Chat(Conversation):
                 key = ""  # of an answer that is given again only the first one has one: its day is what counts
             exchange = self.begin(prompt, reply, place, remember=remember, key=key)
             error: BaseException | None = None
-            grew = self.grew
+            grew, mask = self.grew, reply_mask()
             try:
                 answer = asked.provider.stream(request) if stored is None else replay(stored)
                 async with aclosing(answer) as events:
-                    async for event in events:
-                        reply.add(event)
-                        grew(exchange, event)
-                        yield event
+                    async for one in events:
+                        for event in (one,) if mask is None else mask.take(one):
+                            reply.add(event)
+                            grew(exchange, event)
+                            yield event
             except ChatGLMError as failure:
                 reply.end("error")
                 failure.reply = reply
@@ -208,6 +209,8 @@ class Chat(Conversation):
                 error = failure
                 raise
             finally:
+                for event in mask.rest() if mask is not None else ():
+                    reply.add(event)
                 reply.end("error")
                 self.end(exchange, error)
 

@@ -8,6 +8,7 @@ import re
 from ._config import HOSTS
 from ._errors import ConfigError
 from ._keys import kept_keys
+from ._masks import MASK, ReplyMask, mask_of
 from ._messages import Message
 from ._urls import seen_keys
 
@@ -21,8 +22,6 @@ _GLM_KEY = re.compile(r"(?<![\w.])[0-9a-f]{32}\.[A-Za-z0-9]{16}(?!\w)")
 _OTHER_KEY = re.compile(r"(?<!\w)sk-[A-Za-z0-9_-]{20,}")
 """As OpenAI and many servers do; others' libraries take such keys too, so they count only in cells of ours."""
 _OURS = re.compile(r"chatglm|ZAI_API_KEY|ZHIPUAI_API_KEY", re.IGNORECASE)
-MASK = "[key]"
-"""What stands in a key's place."""
 _SHORTEST = 16
 """Characters from which a key is looked for in prompts: a shorter one may be any word."""
 _CANDIDATE = re.compile(rf"[\w.-]{{{_SHORTEST},}}")
@@ -43,6 +42,12 @@ def without_keys(messages: list[Message]) -> list[Message]:
             for one in messages
         ]
     return messages
+
+
+def reply_mask() -> ReplyMask | None:
+    """Give what takes the keys of this process out of a reply that repeats them; None where there are none."""
+    mask = mask_of(seen_keys())
+    return ReplyMask(mask) if mask else None
 
 
 def _environment() -> set[str]:

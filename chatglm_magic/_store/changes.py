@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._masks import Mask
 from . import owner
-from .masking import Mask
 from .schema import has_words
 from .values import Row, Thread
 

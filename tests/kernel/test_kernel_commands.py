@@ -194,6 +194,12 @@ def test_no_key_ever_leaves_a_kernel_but_to_its_host(glm, tmp_path: Path):
         glm.say("ok")
         for scene in SCENES:
             kernel.run(scene.format(url=glm.url, refused=glm.refused_url))
+        glm.forget()
+        glm.say(f"Your key is {KEY}, and once more: `{KEY}`.")  # as a server may that shows what it was sent
+        kernel.ok(f"%chatglm login {glm.url}")
+        for cell in ("%%chatglm\nSay my key", "%chatglm -f text Say it", "a = %chatglm Say it\nprint(a, [a], vars(a))"):
+            said = kernel.ok(cell)
+        assert said.stdout.startswith("Your key is [key], and once more: `[key]`.")
         kernel.settle(0.2)
         told = kernel.everything()
 

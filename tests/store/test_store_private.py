@@ -17,8 +17,8 @@ from chatglm_magic._chat import Chat
 from chatglm_magic._errors import ChatGLMError, ConfigError
 from chatglm_magic._events import Finished, Part, TextDelta
 from chatglm_magic._keys import save_key
+from chatglm_magic._masks import MASK, Mask
 from chatglm_magic._store import configure, place
-from chatglm_magic._store.masking import MASK, Mask
 
 ENVIRONMENT = "0123456789abcdef0123456789abcdef.EnvironmentKey01"
 LOGIN = "fedcba9876543210fedcba9876543210.KeptByLogin00001"

@@ -1,0 +1,129 @@
+"""Keys that a server repeats in its reply: none is shown, kept or given, and nothing else is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chatglm_magic import (
+    BrokenStreamError,
+    Chat,
+    Event,
+    Finished,
+    Part,
+    Replace,
+    Request,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+)
+from chatglm_magic._masks import MASK, Mask, ReplyMask
+from chatglm_magic._urls import Key
+
+KEY = "sk-4f5e6d7c8b9a0f1e"
+OTHER = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOp"
+WORDS = ["so ", "s", "sk", "sk-", "sk-4", "sk-4f5", KEY, KEY[:-1], KEY[4:], OTHER, OTHER[:8], OTHER[:40], "\n", "答"]
+
+
+def shown(events):
+    mask = ReplyMask(Mask([KEY, OTHER]))
+    return [one for event in events for one in mask.take(event)] + mask.rest()
+
+
+def joined(events, kind):
+    return "".join(event.text for event in events if isinstance(event, kind))
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=8).map("".join), st.lists(st.integers(0, 200), max_size=12))
+@example(text=f"x{KEY}y", cuts=list(range(30)))
+@example(text=f"sk-{KEY}", cuts=[1, 2, 3, 4, 5])
+@example(text=KEY[:-1] + KEY, cuts=[3, 18])
+def test_a_key_in_pieces_is_masked_and_nothing_else_is_lost(text, cuts):
+    """However a text is cut, what is shown of it is the text without keys, but for three characters of one."""
+    places = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
+    pieces = [text[a:b] for a, b in pairwise(places)]
+
+    said = joined(shown([TextDelta(piece) for piece in pieces if piece]), TextDelta)
+
+    assert KEY not in said
+    assert OTHER not in said
+    assert loosely(said) == loosely(Mask([KEY, OTHER])(text))
+
+
+def loosely(masked: str) -> str:
+    """Let go of what may have come alone before the rest of its key."""
+    return re.sub(r"(?:sk?-?|01?2?)+\[key\]", MASK, masked)
+
+
+@given(st.lists(st.text(max_size=6), max_size=12))
+def test_a_reply_without_keys_comes_as_it_is(pieces):
+    """Piece by piece: nothing waits that is no key's beginning."""
+    events = [TextDelta(piece) for piece in pieces if piece and "sk-4" not in piece and "0123" not in piece]
+    if any(head in "".join(pieces) for head in ("sk-4", "0123")):
+        return
+
+    assert shown(events) == events
+
+
+def test_what_is_held_back_comes_with_the_next_thing_or_the_end():
+    """A beginning that no key came of is shown before whatever follows, in its own kind."""
+    assert shown([TextDelta(f"a {KEY[:9]}")]) == [TextDelta("a "), TextDelta(KEY[:9])]
+    assert shown([TextDelta(f"a {KEY[:9]}"), ThinkingDelta("hm"), Finished("stop")]) == [
+        TextDelta("a "),
+        TextDelta(KEY[:9]),
+        ThinkingDelta("hm"),
+        Finished("stop"),
+    ]
+    tokens = Usage(1, 2, 3)  # some servers count after each piece
+    said = shown([TextDelta(KEY[:9]), tokens, TextDelta(KEY[9:]), tokens, Finished("stop")])
+    assert said == [tokens, TextDelta(MASK), tokens, Finished("stop")]
+
+
+def test_whole_texts_are_masked_wherever_they_stand():
+    """Corrections, parts, calls and the list of parts at the end."""
+    part = Part("code", f"key = {KEY!r}", arguments=f'{{"key": "{OTHER}"}}')
+    masked = Part("code", f"key = {MASK!r}", arguments=f'{{"key": "{MASK}"}}')
+
+    assert shown([Replace(KEY, thinking=f"it is {OTHER}")]) == [Replace(MASK, thinking=f"it is {MASK}")]
+    assert shown([part, Finished("stop", parts=(part,))]) == [masked, Finished("stop", parts=(masked,))]
+    assert shown([ToolCallDelta(0, arguments=KEY)]) == [ToolCallDelta(0, arguments=MASK)]
+
+
+class Echo:
+    """Says its key in pieces, and the beginning of it once more before it breaks off."""
+
+    name = "echo"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    async def stream(self, request: Request) -> AsyncGenerator[Event]:
+        """Answer."""
+        for at in range(0, len(self.key), 5):
+            yield TextDelta(self.key[at : at + 5])
+        yield TextDelta(f" and {self.key[:12]}")
+        raise BrokenStreamError("gone")
+
+
+def test_no_reply_of_a_chat_holds_a_key_of_this_process():
+    """Neither in its events, nor in itself, nor in the conversation; also where it breaks off within a beginning."""
+    key = Key("this-one-is-9-only-for-this-test")
+    chat = Chat(Echo(key))
+    events = []
+
+    async def ask() -> None:
+        async for event in chat.stream("What is my key?"):
+            events.append(event)  # noqa: PERF401 - those that came before the failure count
+
+    with pytest.raises(BrokenStreamError) as caught:
+        asyncio.run(ask())
+
+    assert joined(events, TextDelta) == f"{MASK} and "
+    assert chat.messages[-1].content == caught.value.reply.text == f"{MASK} and {key[:12]}"
