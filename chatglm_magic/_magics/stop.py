@@ -1,6 +1,6 @@
 """The Stop button of a cell that awaits a reply: there while it may be of use, and gone without a trace.
 
-It costs an import of ipywidgets and a few messages, so it appears only when a reply has run for a second.
+It costs a few messages, so it appears only when a reply has run for a second.
 A place for it is kept above the reply from the beginning, as high as it will be: put in later, it would stand in
 the reply's middle, and what is being read would move down when it comes.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..renderers import Publisher
+    from .button import Button
     from .own_cell import OwnCell
 
 __all__ = ["StopButton", "can_show_button"]
@@ -41,7 +42,7 @@ class StopButton:
         self._publisher: Publisher = own_cell or shell.display_pub
         self._kernel: Any = getattr(shell, "kernel", None)
         self._place = {"display_id": uuid.uuid4().hex}
-        self._button: Any = None
+        self._button: Button | None = None
         self._pump: Future[None] | None = None
         if not later:
             self.keep_place()
@@ -52,16 +53,11 @@ class StopButton:
 
     def offer(self, stop: Callable[[], None]) -> None:
         """Show the button, from any thread. `stop` is called in whatever thread the kernel handles widgets."""
-        try:
-            import ipywidgets
-        except ImportError:
-            return  # the kernel's own interrupt remains
-        self._button = button = ipywidgets.Button(
-            description="Stop", icon="stop", tooltip="Stop this reply; what has arrived is kept"
-        )
-        button.on_click(lambda _: stop())
+        from .button import Button
+
+        self._button = button = Button("Stop", "stop", "Stop this reply; what has arrived is kept", stop)
         hear_while_busy(button.comm)
-        self._publish({_VIEW: {"version_major": 2, "version_minor": 0, "model_id": button.model_id}}, update=True)
+        self._publish({_VIEW: {"version_major": 2, "version_minor": 0, "model_id": button.id}}, update=True)
         self._pump = pump_comms(self._kernel)
 
     def withdraw(self) -> None:
@@ -70,8 +66,7 @@ class StopButton:
             self._pump.cancel()
         if self._button is not None:
             self._publish({}, update=True)
-            for widget in (self._button, self._button.layout, self._button.style):
-                widget.close()
+            self._button.close()
 
     def _publish(self, data: dict[str, Any], *, update: bool) -> None:
         self._publisher.publish(data, transient=self._place, update=update)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from older import shell_for_clicks, version_of
@@ -168,6 +169,48 @@ def test_the_stop_button_ends_a_reply_well(kernel, glm, where):
     assert VIEW not in run.outputs[0]["data"]
     closed = [message.content["comm_id"] for message in run.messages if message.type == "comm_close"]
     assert sorted(closed) == sorted(m.content["comm_id"] for m in run.messages if m.type == "comm_open")
+
+
+def test_the_stop_button_is_what_ipywidgets_would_make(kernel, glm):
+    """Its page gets the models that ipywidgets' own button has, without its import, and once more when it asks."""
+    glm.stall_after(2)
+    where = shell_for_clicks(kernel, "main")
+    imported = "'ipywidgets' in __import__('sys').modules"
+    before = kernel.value(imported)
+    run = kernel.submit("%%chatglm\nhi")
+    kernel.wait(lambda: buttons(run))
+    answers = len(answered(kernel.told))
+    ours = {one["comm_id"]: one["data"]["state"] for one in opened(run.messages)}
+    for model in ours:
+        kernel._send("shell", "comm_msg", {"comm_id": model, "data": {"method": "request_state"}}, where)
+    kernel.wait(lambda: len(answered(kernel.told)) >= answers + len(ours))
+    again = dict(answered(kernel.told)[answers:])
+    kernel.click(buttons(run)[0], where)
+    kernel.finish(run)
+    assert kernel.value(imported) == before
+    hint = "Stop this reply; what has arrived is kept"
+    kernel.ok(f"import ipywidgets; b = ipywidgets.Button(description='Stop', icon='stop', tooltip={hint!r})")
+    theirs = [one["data"]["state"] for one in opened(kernel.told)[-3:]]
+
+    assert again == ours
+    assert [state["_model_name"] for state in ours.values()] == ["LayoutModel", "ButtonStyleModel", "ButtonModel"]
+    for mine, own in zip(ours.values(), theirs, strict=True):
+        names = {"layout", "style"} & mine.keys()  # each has its own
+        assert {name: value for name, value in mine.items() if name not in names} == {
+            name: value for name, value in own.items() if name in mine.keys() - names
+        }
+        assert all(own[name] is None for name in own.keys() - mine.keys())
+
+
+def answered(messages) -> list[tuple[str, dict[str, Any]]]:
+    """Give the states that models have told, by their names."""
+    said = [message.content for message in messages if message.type == "comm_msg"]
+    return [(one["comm_id"], one["data"]["state"]) for one in said if one["data"]["method"] == "update"]
+
+
+def opened(messages) -> list[dict[str, Any]]:
+    """Give the contents of messages that open a comm."""
+    return [message.content for message in messages if message.type == "comm_open"]
 
 
 def test_no_button_where_it_could_not_work_or_would_stay(kernel, glm):
