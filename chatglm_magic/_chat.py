@@ -189,6 +189,8 @@ class Chat(Conversation):
             exchange = self.begin(prompt, reply, place, remember=remember, key=key)
             error: BaseException | None = None
             grew, mask = self.grew, reply_mask()
+            if mask is not None:
+                mask.follow(exchange.answer.text)  # of one that is gone on with
             try:
                 answer = asked.provider.stream(request) if stored is None else replay(stored)
                 async with aclosing(answer) as events:

@@ -41,6 +41,11 @@ class Mask:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
     @property
+    def reach(self) -> int:
+        """How many characters of a key may stand before the one that tells it."""
+        return max(map(len, self._keys), default=1) - 1
+
+    @property
     def heads(self) -> tuple[str, ...]:
         """How the keys begin."""
         return tuple({key[:_HEAD] for key in self._keys})
@@ -69,8 +74,8 @@ class Mask:
 class ReplyMask:
     """Takes keys out of a reply's events as they come: a server may repeat what it was sent.
 
-    A key that comes in pieces is masked too, but for its first three characters where they come alone, and but for
-    one in pieces of a tool call's arguments.
+    A key that comes in pieces is masked too, but for its first three characters where they come alone, for what of
+    it was shown before another thing came between, and for one in pieces of a tool call's arguments.
 
     Args:
         mask: Takes whole keys out.
@@ -81,7 +86,7 @@ class ReplyMask:
         self._heads = mask.heads
         self._kind: type[TextDelta | ThinkingDelta] = TextDelta
         self._held = ""
-        self._before = ""
+        self._before = {TextDelta: "", ThinkingDelta: ""}
 
     def take(self, event: Event) -> list[Event]:
         """Give what is to be shown now of one event, and of those before it."""
@@ -93,7 +98,8 @@ class ReplyMask:
                 shown = self._text(text)
                 return [*other, event if shown == text else kind(shown)] if shown else other
             case Replace(text, thinking):
-                self._held = self._before = ""
+                self._held = ""
+                self.follow("")
                 return [Replace(self._mask(text), self._mask(thinking))]
             case ToolCallDelta(arguments=arguments):
                 return [*self.rest(), replace(event, arguments=self._mask(arguments))]
@@ -108,19 +114,29 @@ class ReplyMask:
 
     def rest(self) -> list[Event]:
         """Give what is held back: no key has come of it."""
-        held, self._held, self._before = self._held, "", ""
+        held, self._held = self._held, ""
+        self._before[self._kind] = self._end(self._before[self._kind] + held)
         return [self._kind(held)] if held else []
+
+    def follow(self, text: str) -> None:
+        """Go on from a text that was shown before, with no thought since."""
+        self._before = {TextDelta: self._end(text), ThinkingDelta: ""}
+
+    def _end(self, text: str) -> str:
+        """Give as much of what was shown as a key may have begun in."""
+        return text[-self._mask.reach :]
 
     def _text(self, text: str) -> str:
         """Give what of more text is to be shown now; it is nearly always all of it."""
         text = self._held + text
-        before = self._before
+        before = self._before[self._kind]
         window = before + text
         for head in self._heads:
             if head in window:
                 break
         else:
-            self._held, self._before = "", window[1 - _HEAD :]
+            self._held = ""
+            self._before[self._kind] = self._end(window)
             return text
         shown: list[str] = []
         at, last = len(before), 0
@@ -132,7 +148,7 @@ class ReplyMask:
         sure = max(at, len(window) - self._mask.beginning(window[last:], _HEAD))
         shown.append(window[at:sure])
         said, self._held = "".join(shown), window[sure:]
-        self._before = (before + said)[1 - _HEAD :]
+        self._before[self._kind] = self._end(before + said)
         return said
 
     def _part(self, part: Part) -> Part:

@@ -12,7 +12,9 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 import chatglm_magic
-from chatglm_magic import ChatGLMError, Reply, TextDelta
+from chatglm_magic import ChatGLMError, Interrupted, Reply, TextDelta
+from chatglm_magic._imports import begin
+from chatglm_magic._magics import choosing
 from chatglm_magic._magics.arguments import parse
 from chatglm_magic._magics.ask import Question, ask
 from chatglm_magic._magics.choosing import choose_to_ask
@@ -367,6 +369,24 @@ def test_capturing_in_code_works_too(shell, glm):
     run(shell, "with capture_output() as got:\n    %chatglm hi")
 
     assert [output.data["text/plain"].strip() for output in shell.user_ns["got"].outputs] == ["ok"]
+
+
+@pytest.mark.parametrize("form", ["%chatglm --out r hi", "%%chatglm --out r\nhi"])
+def test_an_interrupt_before_a_question_is_asked_ends_it_as_any_other(shell, glm, monkeypatch, form):
+    """A first question is not asked before all is imported that it takes."""
+
+    def interrupt(name: str, until: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(choosing, "begin", interrupt)
+
+    error = fail(shell, form)
+
+    assert type(error) is Interrupted
+    assert (shell.user_ns["r"].finish_reason, shell.user_ns["r"].text) == ("interrupted", "")
+    monkeypatch.setattr(choosing, "begin", begin)
+    glm.say("ok")
+    assert run(shell, "%chatglm hi").finish_reason == "stop"
 
 
 def question_of(magics: ChatGLMMagics) -> Question:

@@ -211,19 +211,30 @@ def test_half_marks_are_not_seen_while_a_text_grows(text, steady):
     assert close_open(text, growing=True) == steady
 
 
-@given(st.lists(st.text(alphabet="ab \\\\|`*[", max_size=8), min_size=1, max_size=4).map(" | ".join))
+@pytest.mark.parametrize("before", ["", "Some text.\n\n", "1. Step:\n\n   ", "- Item:\n\n  "])
+@given(cells=st.lists(st.text(alphabet="ab\\|`*[]()<:/\u2028\r", max_size=8), min_size=1, max_size=4).map(" | ".join))
 @example(cells="x | `y|z` | ")
+@example(cells="x | y\\|z")
+@example(cells="x | [l](http://x.de/a|b")
+@example(cells="x | <http://x.de/a|b> |")
 @example(cells="x | y\\\\|z")
-def test_a_table_s_growing_head_is_a_table(cells):
-    """The rule that it is given has as many cells as parsers see in the head: else bare marks were seen."""
-    shown = close_open(f"| {cells}", growing=True)
-    if not shown:
+def test_a_table_s_growing_head_is_a_table(before, cells):
+    """The rule that it is given has as many cells as parsers see in the head, else its marks were seen."""
+    shown = close_open(f"{before}| {cells}", growing=True)
+    if not shown.endswith("--- |"):
         return
 
-    html = PARSERS["markdown-it"](shown)
+    html = PARSERS["markdown-it"](safe(shown))
 
     assert "<table>" in html
     assert "---" not in html
+
+
+def test_a_head_of_nothing_but_marks_ends_soon():
+    """What it costs to finish marks grows as their number, not as its square."""
+    shown = close_open("| a | " + "`" * 100_000, growing=True)
+
+    assert shown.startswith("| a |")
 
 
 @given(

@@ -86,6 +86,17 @@ def test_what_is_held_back_comes_with_the_next_thing_or_the_end():
     assert said == [tokens, TextDelta(MASK), tokens, Finished("stop")]
 
 
+def test_a_key_that_was_begun_before_is_not_finished():
+    """What was shown stays, and the rest of the key is masked: after a thought, or where an answer is gone on with."""
+    said = shown([TextDelta(f"a {KEY[:9]}"), ThinkingDelta("hm"), TextDelta(KEY[9:14]), TextDelta(f"{KEY[14:]} b")])
+    assert said == [TextDelta("a "), TextDelta(KEY[:9]), ThinkingDelta("hm"), TextDelta(f"{MASK} b")]
+
+    mask = ReplyMask(Mask([KEY, OTHER]))
+    mask.follow(f"a {KEY[:9]}")
+    assert mask.take(TextDelta(KEY[9:14])) == []
+    assert mask.take(TextDelta(f"{KEY[14:]} b")) == [TextDelta(f"{MASK} b")]
+
+
 def test_whole_texts_are_masked_wherever_they_stand():
     """Corrections, parts, calls and the list of parts at the end."""
     part = Part("code", f"key = {KEY!r}", arguments=f'{{"key": "{OTHER}"}}')

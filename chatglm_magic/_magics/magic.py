@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Enum, Float, Integer, Unicode, observe
 
-from .._errors import ChatGLMError
+from .._errors import ChatGLMError, Interrupted
 from .._imports import in_peace
 from .._loops import io_thread, remember_main_loop, wait_here
 from . import cells, matcher
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .._chat import Chat
-    from .._choice import Choice
     from .._history import Place
     from .._reply import Reply
     from .ask import Question
@@ -117,12 +116,9 @@ class ChatGLMMagics(Magics):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(io_thread.wait_for(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
-        choice = self._choose(outcome)
-        with in_peace():
-            from .._loop import in_call
-            from .ask import ask
+        question = self._question(outcome, alone=False)
+        from .._loop import in_call
 
-        question = ask(self, outcome, choice, alone=False)
         if question.own_cell is not None:
             return self._begin(question, outcome)
         with self._kept(question.reply, outcome), question.on_stage():
@@ -140,23 +136,33 @@ class ChatGLMMagics(Magics):
             outcome = outcome if isinstance(outcome, Value) else outcome.then(await wait_here(outcome.run()))
             if isinstance(outcome, Value):
                 return outcome.value
-        choice = self._choose(outcome)
-        with in_peace():
-            from .._loop import in_this_loop
-            from .ask import ask
+        question = self._question(outcome, alone=cells.is_alone())
+        from .._loop import in_this_loop
 
-        question = ask(self, outcome, choice, alone=cells.is_alone())
         if question.own_cell is not None:
             return self._begin(question, outcome)
         with self._kept(question.reply, outcome), question.on_stage():
             await in_this_loop(question.open, question.renderer, question.reply, question.stop)
         return self._followed(question, outcome)
 
-    def _choose(self, asked: Ask) -> Choice:
-        with in_peace():
-            from .choosing import choose_to_ask
+    def _question(self, asked: Ask, *, alone: bool) -> Question:
+        """Make a question of what a cell says; an interrupt meanwhile ends it as it ends one that is asked."""
+        try:
+            with in_peace():
+                from .choosing import choose_to_ask
 
-        return choose_to_ask(self, asked.arguments)
+            choice = choose_to_ask(self, asked.arguments)
+            with in_peace():
+                from .ask import ask
+
+            return ask(self, asked, choice, alone=alone)
+        except KeyboardInterrupt:
+            from .._reply import Reply
+
+            reply = Reply()
+            reply.end("interrupted")
+            with self._kept(reply, asked):
+                raise Interrupted(reply) from None
 
     def _place(self) -> Place | None:
         """Give the place of a question in its conversation; none where a thread of the user's asks."""

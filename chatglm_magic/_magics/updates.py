@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..renderers import Publisher
 
+_IPYKERNEL = "ipykernel.zmqshell"
+
 
 class QuickUpdates:
     """Shows what it is given as ipykernel's publisher does, and updates without waiting.
@@ -44,6 +46,9 @@ class QuickUpdates:
 
 def quick(display_pub: Any) -> Publisher:  # noqa: ANN401 - IPython's, or another's
     """Give a publisher that updates without waiting; the same one where it is not ipykernel's own, as it came."""
-    own = type(display_pub).__module__ == "ipykernel.zmqshell" and "publish" not in vars(display_pub)
     known: Publisher = display_pub
-    return QuickUpdates(display_pub) if own and hasattr(display_pub, "_hooks") else known
+    publish = getattr(type(display_pub), "publish", None)
+    own = getattr(publish, "__module__", "") == _IPYKERNEL and not hasattr(publish, "__wrapped__")
+    if own and "publish" not in vars(display_pub) and hasattr(display_pub, "_hooks"):
+        return QuickUpdates(display_pub)
+    return known

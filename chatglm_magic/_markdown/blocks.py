@@ -259,10 +259,12 @@ def close_open(text: str, *, growing: bool = False) -> str:
 
 
 _RULE = re.compile(r"[ \t|:-]*")
-_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
+_SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)")
 _HALF_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*$")
 _HEAD = re.compile(r" {0,3}\|[ \t]+[^\s|][^|]*\|")
 _PIPE = re.compile(r"(?<!\\)\|")
+_UNSURE = re.compile(r"[\[<\r\v\f\x1c-\x1e\x85\u2028\u2029]|://|\\\\")
+"""What may make another number of cells of a head, once it is safe to show."""
 
 
 def _steady(lines: list[str]) -> list[str]:
@@ -284,10 +286,11 @@ def _headed(head: str, *, alone: bool) -> list[str]:
         head: Its line, as far as it is there.
         alone: Whether it begins a block; what follows a paragraph may be none.
     """
-    if not (alone and _HEAD.match(head)):
+    if not (alone and _HEAD.match(head)) or _UNSURE.search(head):
         return []
     row = _finish_marks(head.rstrip(" \t|"))
-    return [f"{row} |", "|" + " --- |" * (len(_PIPE.findall(row)))]
+    indent = head[: len(head) - len(head.lstrip(" "))]
+    return [f"{row} |", f"{indent}|{' --- |' * len(_PIPE.findall(row))}"]
 
 
 def _is_rule(line: str, head: str) -> bool:

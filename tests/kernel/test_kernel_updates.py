@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 from glm_server import FakeGLM
+from ipykernel.zmqshell import ZMQDisplayPublisher
 
 from chatglm_magic._magics.updates import QuickUpdates, quick
 
@@ -48,6 +51,18 @@ def test_only_ipykernel_s_own_publisher_is_gone_past(kernel):
 
     other = Other()
     assert quick(other) is other
+
+    class Wrapped:
+        """ipykernel's, as somebody has wrapped it."""
+
+        _hooks = ()
+
+        @functools.wraps(ZMQDisplayPublisher.publish)
+        def publish(self, *what: object, **how: object) -> None:
+            """Show."""
+
+    wrapped = Wrapped()
+    assert quick(wrapped) is wrapped
 
     kinds = kernel.value(
         "(lambda quick, pub: [type(quick(pub)).__name__, setattr(pub, 'publish', pub.publish), "
