@@ -17,7 +17,7 @@ _SHORTEST = 8
 _SURE = 16
 """Characters from which a key is taken for one without a digit in it; a shorter one may be any word."""
 _HEAD = 4
-"""Characters of a key after which its rest is waited for: fewer begin many a word."""
+"""Characters by which it is told quickly that a text holds no key."""
 
 
 class Mask:
@@ -41,6 +41,11 @@ class Mask:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
     @property
+    def letters(self) -> frozenset[str]:
+        """What a key's beginning may end in."""
+        return frozenset("".join(key[:-1] for key in self._keys))
+
+    @property
     def reach(self) -> int:
         """How many characters of a key may stand before the one that tells it."""
         return max(map(len, self._keys), default=1) - 1
@@ -54,15 +59,16 @@ class Mask:
         """Find the keys in a text."""
         return iter(()) if self._pattern is None else self._pattern.finditer(text)
 
-    def beginning(self, text: str, least: int = 1) -> int:
-        """Tell how many characters at a text's end begin a key; 0 where they are fewer than `least`."""
-        most = least - 1
+    def beginning(self, text: str) -> int:
+        """Tell how many characters at a text's end begin a key."""
+        most = 0
         for key in self._keys:
-            for length in range(min(len(key) - 1, len(text)), most, -1):
-                if text.endswith(key[:length]):
-                    most = length
-                    break
-        return most if most >= least else 0
+            at = text.find(key[0], max(0, len(text) - len(key) + 1))
+            while 0 <= at < len(text) - most:
+                if key.startswith(text[at:]):
+                    most = len(text) - at
+                at = text.find(key[0], at + 1)
+        return most
 
     def take(self, text: str) -> tuple[str, str]:
         """Give what of a growing text is sure, without keys, and its end, where a key may be beginning."""
@@ -74,8 +80,8 @@ class Mask:
 class ReplyMask:
     """Takes keys out of a reply's events as they come: a server may repeat what it was sent.
 
-    A key that comes in pieces is masked too, but for its first three characters where they come alone, for what of
-    it was shown before another thing came between, and for one in pieces of a tool call's arguments.
+    A key that comes in pieces is masked too, but for what of it was shown before another thing came between, and for
+    one in pieces of a tool call's arguments.
 
     Args:
         mask: Takes whole keys out.
@@ -84,17 +90,29 @@ class ReplyMask:
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
         self._heads = mask.heads
+        self._letters = mask.letters
         self._kind: type[TextDelta | ThinkingDelta] = TextDelta
         self._held = ""
         self._before = {TextDelta: "", ThinkingDelta: ""}
 
     def take(self, event: Event) -> list[Event]:
         """Give what is to be shown now of one event, and of those before it."""
+        kind = self._kind
+        if event.__class__ is kind and not (self._held or self._before[kind]) and self._is_plain(event.text):
+            return [event]  # nearly all
+        return self._masked(event)
+
+    def _is_plain(self, text: str) -> bool:
+        """Tell whether a text neither holds a key nor ends in the beginning of one."""
+        if text[-1:] in self._letters and self._mask.beginning(text):
+            return False
+        return not any(head in text for head in self._heads)
+
+    def _masked(self, event: Event) -> list[Event]:
         match event:
             case TextDelta(text) | ThinkingDelta(text):
-                kind = type(event)
-                other = [] if kind is self._kind else self.rest()
-                self._kind = kind
+                other = [] if type(event) is self._kind else self.rest()
+                self._kind = kind = type(event)
                 shown = self._text(text)
                 return [*other, event if shown == text else kind(shown)] if shown else other
             case Replace(text, thinking):
@@ -123,29 +141,23 @@ class ReplyMask:
         self._before = {TextDelta: self._end(text), ThinkingDelta: ""}
 
     def _end(self, text: str) -> str:
-        """Give as much of what was shown as a key may have begun in."""
-        return text[-self._mask.reach :]
+        """Give the key's beginning that was shown at the end of a text."""
+        return text[len(text) - self._mask.beginning(text[-self._mask.reach :]) :]
 
     def _text(self, text: str) -> str:
         """Give what of more text is to be shown now; it is nearly always all of it."""
         text = self._held + text
         before = self._before[self._kind]
         window = before + text
-        for head in self._heads:
-            if head in window:
-                break
-        else:
-            self._held = ""
-            self._before[self._kind] = self._end(window)
-            return text
         shown: list[str] = []
         at, last = len(before), 0
-        for found in self._mask.find(window):
-            last = found.end()
-            if last > len(before):
-                shown += [window[at : max(at, found.start())], MASK]
-                at = last
-        sure = max(at, len(window) - self._mask.beginning(window[last:], _HEAD))
+        if any(head in window for head in self._heads):
+            for found in self._mask.find(window):
+                last = found.end()
+                if last > len(before):
+                    shown += [window[at : max(at, found.start())], MASK]
+                    at = last
+        sure = max(at, len(window) - self._mask.beginning(window[last:]))
         shown.append(window[at:sure])
         said, self._held = "".join(shown), window[sure:]
         self._before[self._kind] = self._end(before + said)

@@ -19,6 +19,7 @@ from chatglm_magic._events import Finished, Part, TextDelta
 from chatglm_magic._keys import save_key
 from chatglm_magic._masks import MASK, Mask
 from chatglm_magic._store import configure, place
+from chatglm_magic._urls import seen_keys
 
 ENVIRONMENT = "0123456789abcdef0123456789abcdef.EnvironmentKey01"
 LOGIN = "fedcba9876543210fedcba9876543210.KeptByLogin00001"
@@ -101,7 +102,8 @@ def test_no_key_is_in_it(path, store, keys, glm):
         asyncio.run(chat.send("And failures?"))
     store.flush(5)
 
-    assert reply.text == f"The key is {echo}."
+    assert reply.text == Mask(seen_keys())(f"The key is {echo}.")
+    assert GIVEN not in reply.text + reply.thinking
     content = bytes_of(path)
     assert b"And parts?" in content
     assert MASK.encode() in content
