@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-
 from glm_server import FakeGLM
-from ipykernel.zmqshell import ZMQDisplayPublisher
 
 from chatglm_magic._magics.updates import QuickUpdates, quick
 
@@ -52,16 +49,19 @@ def test_only_ipykernel_s_own_publisher_is_gone_past(kernel):
     other = Other()
     assert quick(other) is other
 
-    class Wrapped:
-        """ipykernel's, as somebody has wrapped it."""
+    class Known:
+        """Shows outputs as ipykernel's does."""
 
         _hooks = ()
+        clear_output = None
 
-        @functools.wraps(ZMQDisplayPublisher.publish)
         def publish(self, *what: object, **how: object) -> None:
             """Show."""
 
-    wrapped = Wrapped()
+    Known.publish.__module__ = "ipykernel.zmqshell"
+    assert type(quick(Known())) is QuickUpdates
+    Known.publish.__wrapped__ = print  # as functools.wraps leaves it
+    wrapped = Known()
     assert quick(wrapped) is wrapped
 
     kinds = kernel.value(
