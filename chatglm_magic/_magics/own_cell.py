@@ -6,6 +6,7 @@ from typing import Any
 
 from .._errors import ChatGLMError, shorten
 from .._markdown.links import literal
+from .updates import send
 
 
 class OwnCell:
@@ -39,8 +40,7 @@ class OwnCell:
         self._send("clear_output", {"wait": wait})
 
     def _send(self, kind: str, content: dict[str, Any]) -> None:
-        publisher = self._display_pub
-        publisher.session.send(publisher.pub_socket, kind, content, parent=self._parent, ident=publisher.topic)
+        send(self._display_pub, kind, content, self._parent)
 
 
 def failure(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -39,9 +39,12 @@ class QuickUpdates:
             publisher.publish(data, metadata, transient=transient, update=update)
             return
         content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
-        publisher.session.send(
-            publisher.pub_socket, "update_display_data", content, parent=publisher.parent_header, ident=publisher.topic
-        )
+        send(publisher, "update_display_data", content, publisher.parent_header)
+
+
+def send(display_pub: Any, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:  # noqa: ANN401 - as above
+    """Send a message in the name of ipykernel's publisher, without the wait, to the cell of a request's header."""
+    display_pub.session.send(display_pub.pub_socket, kind, content, parent=parent, ident=display_pub.topic)
 
 
 def quick(display_pub: Any) -> Publisher:  # noqa: ANN401 - IPython's, or another's
