@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ._chat import Chat
+    from ._comparison import Comparison
     from ._errors import (
         AuthenticationError,
         BadRequestError,
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
         QuotaError,
         RateLimitError,
         ReplyFormatError,
+        SchemaError,
         ServerError,
         StalledError,
         StatusError,
         StoreError,
+        ToolCallError,
         TransportError,
     )
     from ._events import (
@@ -38,21 +41,24 @@ if TYPE_CHECKING:
         Finished,
         FinishReason,
         Part,
+        PartialValue,
         Replace,
         Source,
         TextDelta,
         ThinkingDelta,
         ToolCall,
         ToolCallDelta,
+        ToolResult,
+        ToolStarted,
         Usage,
     )
-    from ._messages import Message, Request
+    from ._messages import ImagePart, Message, Request, TextPart
     from ._reply import Reply
+    from ._tools.tool import tool
     from .panel import ChatPanel
     from .providers import Provider
-    from .providers.chatglm import ChatGLM
+    from .providers.chatglm.provider import ChatGLM
     from .providers.function import FunctionProvider
-
 
 __all__ = [
     "AuthenticationError",
@@ -63,6 +69,7 @@ __all__ = [
     "ChatGLM",
     "ChatGLMError",
     "ChatPanel",
+    "Comparison",
     "ConfigError",
     "ConnectError",
     "ContentFilterError",
@@ -70,10 +77,12 @@ __all__ = [
     "FinishReason",
     "Finished",
     "FunctionProvider",
+    "ImagePart",
     "Interrupted",
     "Message",
     "MissingKeyError",
     "Part",
+    "PartialValue",
     "ProtocolError",
     "Provider",
     "ProviderError",
@@ -83,43 +92,56 @@ __all__ = [
     "Reply",
     "ReplyFormatError",
     "Request",
+    "SchemaError",
     "ServerError",
     "Source",
     "StalledError",
     "StatusError",
     "StoreError",
     "TextDelta",
+    "TextPart",
     "ThinkingDelta",
     "ToolCall",
     "ToolCallDelta",
+    "ToolCallError",
+    "ToolResult",
+    "ToolStarted",
     "TransportError",
     "Usage",
     "__version__",
     "load_ipython_extension",
+    "tool",
     "unload_ipython_extension",
 ]
 
 _HOMES = {
     "Chat": "_chat",
-    "ChatGLM": "providers.chatglm",
+    "ChatGLM": "providers.chatglm.provider",
     "ChatPanel": "panel",
+    "Comparison": "_comparison",
     "FunctionProvider": "providers.function",
+    "ImagePart": "_messages",
     "Message": "_messages",
     "Provider": "providers",
     "Reply": "_reply",
     "Request": "_messages",
+    "tool": "_tools.tool",
+    "TextPart": "_messages",
     **dict.fromkeys(
         (
             "Event",
             "FinishReason",
             "Finished",
             "Part",
+            "PartialValue",
             "Replace",
             "Source",
             "TextDelta",
             "ThinkingDelta",
             "ToolCall",
             "ToolCallDelta",
+            "ToolResult",
+            "ToolStarted",
             "Usage",
         ),
         "_events",
@@ -130,8 +152,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
     if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(_import(_HOMES.get(name, "_errors")), name)
     globals()[name] = value
     return value
@@ -147,10 +168,10 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Give a shell its magics; does nothing where it has them."""
+    """Load the magics into a shell; do nothing where they are loaded."""
     _import("_magics.magic").load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take all that loading brought out of the shell again."""
+    """Remove from a shell all that loading put there."""
     _import("_magics.magic").unload(shell)

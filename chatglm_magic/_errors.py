@@ -2,7 +2,8 @@
 
     ChatGLMError                      .kind .reply
     ├── ConfigError                   something to set right before anything is sent
-    │   └── MissingKeyError           names the variable, the command and the keyless provider
+    │   ├── MissingKeyError           names the variable, the command and the keyless provider
+    │   └── SchemaError               a schema that no answer can be held to; names the field or the keyword
     ├── ProviderError                 .provider .model .host .retryable
     │   ├── TransportError
     │   │   ├── ConnectError          nothing answered
@@ -17,17 +18,20 @@
     │   │   ├── BlockedError          a gate in front of the service
     │   │   └── ContentFilterError    moderation refused the question or cut the reply
     │   └── ProtocolError             the answer is not a chat stream, or an empty one
-    ├── ReplyFormatError              a reply that is not what it was asked to be (JSON)
+    ├── ToolCallError                 the model asks for functions in a way that cannot be answered
+    ├── ReplyFormatError              a reply that is not what it was asked to be (JSON, a schema): .errors
     └── StoreError
     Interrupted(KeyboardInterrupt)    .reply; outside the tree, so that "Run All" stops
 
-`.kind` has the finer name; classes are for what a caller handles differently. Every message says what
-happened, to what, and what to do next. Whatever text had arrived is in `.reply`.
+A class is a case that callers handle differently; `.kind` names the finer cases. Every message says what happened, to
+what, and what to do next. `.reply` holds what had arrived.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict, Unpack
+
+from ._language import join_sentences, marked, tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,15 +56,16 @@ ErrorKind = Literal[
     "stalled",
     "protocol",
     "config",
+    "tool_call",
 ]
 
 
 class ChatGLMError(Exception):
-    """The base of everything that can go wrong here.
+    """The base of all errors of this package.
 
     Attributes:
         kind: The fine-grained name of the failure.
-        reply: What had arrived before it, or None if nothing was asked yet.
+        reply: What had arrived before it; None if nothing was asked yet.
     """
 
     kind: ErrorKind = "protocol"
@@ -73,9 +78,9 @@ class ChatGLMError(Exception):
 
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
-        """Give IPython one line instead of a traceback; the cell still fails.
+        """IPython's hook: shows one line instead of a traceback; the cell still fails.
 
-        Absent where tracebacks are wanted: IPython shows its own then.
+        It does not exist where `short` is false: IPython then shows its own traceback.
         """
         if not ChatGLMError.short:
             raise AttributeError
@@ -83,30 +88,68 @@ class ChatGLMError(Exception):
 
 
 class ConfigError(ChatGLMError):
-    """Something the user can set right: an option, a name, a missing package."""
+    """Something that the user can correct: an option, a name, a missing package."""
 
     kind: ErrorKind = "config"
 
 
 class MissingKeyError(ConfigError):
-    """A platform was asked without a key."""
+    """A platform was chosen that needs a key, and there is none."""
+
+
+class SchemaError(ConfigError):
+    """A schema that no answer can be held to: of an unknown kind, recursive, or with what is not supported."""
 
 
 class ReplyFormatError(ChatGLMError, ValueError):
-    """A reply that cannot be read as what it was asked to be."""
+    """A reply that does not have the requested format.
+
+    Attributes:
+        errors: What does not fit the schema, each as (path, problem), such as `("[2].age", "is missing")`; empty where
+            no schema was asked for.
+    """
+
+    def __init__(self, message: str, errors: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+class ToolCallError(ChatGLMError):
+    """A model that asks for functions with what is no call, again and again, or without an end."""
+
+    kind: ErrorKind = "tool_call"
 
 
 class StoreError(ChatGLMError):
     """The store of conversations failed; the reply itself did not."""
 
 
+class _Origin(TypedDict, total=False):
+    """Attributes of `ProviderError`, as keywords."""
+
+    provider: str
+    model: str
+    host: str
+    retryable: bool
+
+
+class _Facts(_Origin, total=False):
+    """Attributes of `StatusError`, as keywords."""
+
+    status: int | None
+    code: str | None
+    detail: str
+    retry_after: float | None
+    reset_at: str | None
+
+
 class ProviderError(ChatGLMError):
-    """A provider could not give the reply.
+    """A provider failed to bring the reply.
 
     Attributes:
         provider: The provider's name.
-        model: The model that was asked, if one was named.
-        host: Host (and port) that was asked.
+        model: The requested model, if one was named.
+        host: The host (and port) that was asked.
         retryable: Whether the same request may succeed later.
     """
 
@@ -142,7 +185,7 @@ class ConnectError(TransportError):
 
 
 class StalledError(TransportError):
-    """No event came for too long."""
+    """No event came for the length of the timeout."""
 
     kind: ErrorKind = "stalled"
 
@@ -166,26 +209,23 @@ class StatusError(ProviderError):
         status: HTTP status, or None where the refusal came inside a stream.
         code: The service's own code, or None.
         detail: The service's own words.
-        retry_after: Seconds to wait, where the service said so.
-        reset_at: When a quota is renewed (local ISO text), where the service said so.
+        retry_after: Seconds to wait, if the service named them.
+        reset_at: When a quota is renewed (local ISO text), if the service named it.
     """
 
-    def __init__(  # noqa: PLR0913 - one keyword for each fact that a service may tell
+    def __init__(
         self,
         message: str,
         *,
         kind: ErrorKind | None = None,
-        provider: str = "",
-        model: str = "",
-        host: str = "",
-        retryable: bool = False,
         status: int | None = None,
         code: str | None = None,
         detail: str = "",
         retry_after: float | None = None,
         reset_at: str | None = None,
+        **origin: Unpack[_Origin],
     ) -> None:
-        super().__init__(message, kind=kind, provider=provider, model=model, host=host, retryable=retryable)
+        super().__init__(message, kind=kind, **origin)
         self.status = status
         self.code = code
         self.detail = detail
@@ -194,19 +234,19 @@ class StatusError(ProviderError):
 
 
 class AuthenticationError(StatusError):
-    """The key is missing, wrong, expired, or not allowed this."""
+    """The key is missing, wrong or expired, or does not permit this."""
 
     kind: ErrorKind = "auth"
 
 
 class QuotaError(StatusError):
-    """Balance or plan is used up; trying again does not help before it is renewed."""
+    """The balance or plan is used up; trying again does not help before it is renewed."""
 
     kind: ErrorKind = "quota"
 
 
 class RateLimitError(StatusError):
-    """Too many requests, or too busy a model; trying again later may help."""
+    """Too many requests, or a model that is too busy; trying again later may help."""
 
     kind: ErrorKind = "rate_limit"
 
@@ -230,7 +270,7 @@ class BlockedError(StatusError):
 
 
 class ContentFilterError(StatusError):
-    """Moderation refused the question or cut the reply."""
+    """Moderation refused the question or cut the reply off."""
 
     kind: ErrorKind = "content_filter"
 
@@ -238,21 +278,21 @@ class ContentFilterError(StatusError):
 class Interrupted(KeyboardInterrupt):
     """The user interrupted a reply.
 
-    A `KeyboardInterrupt`, so that "Run All" stops and `except Exception` does not eat it.
+    A `KeyboardInterrupt`, so that "Run All" stops and `except Exception` does not catch it.
 
     Attributes:
-        reply: What had arrived, its `finish_reason` being `interrupted`.
+        reply: What had arrived; its `finish_reason` is `interrupted`.
     """
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__("The reply was interrupted; what had arrived is kept.")
+        super().__init__(tr("The reply was interrupted; what had arrived is kept."))
         self.reply = reply
 
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
         if not ChatGLMError.short:
             raise AttributeError
-        return lambda: ["Interrupted: what had arrived is kept."]
+        return lambda: [f"Interrupted: {self}"]
 
 
 _CLASSES: dict[ErrorKind, type[StatusError]] = {
@@ -270,96 +310,82 @@ _CLASSES: dict[ErrorKind, type[StatusError]] = {
 }
 
 _WHAT: dict[ErrorKind, str] = {
-    "auth": "The key was not accepted",
-    "permission": "The key may not do this",
-    "billing": "The account's balance is empty",
-    "quota": "The quota is used up",
-    "rate_limit": "Too many requests, or the model is too busy",
-    "content_filter": "Moderation stopped this",
-    "context_length": "The conversation is longer than the model's context",
-    "invalid_request": "The request was refused",
-    "model_not_found": "There is no such model",
-    "blocked": "A gate in front of the service turned the request away",
-    "server": "The service failed",
+    "auth": marked("The key was not accepted"),
+    "permission": marked("The key may not do this"),
+    "billing": marked("The account's balance is empty"),
+    "quota": marked("The quota is used up"),
+    "rate_limit": marked("Too many requests, or the model is too busy"),
+    "content_filter": marked("Moderation stopped this"),
+    "context_length": marked("The conversation is longer than the model's context"),
+    "invalid_request": marked("The request was refused"),
+    "model_not_found": marked("There is no such model"),
+    "blocked": marked("A gate in front of the service turned the request away"),
+    "server": marked("The service failed"),
 }
 
 _REMEDY: dict[ErrorKind, str] = {
-    "auth": "Check that the key belongs to this host (Z.ai and BigModel keys are different), then try again.",
-    "permission": "Use a model that this key may use, or ask the account's owner.",
-    "billing": "Top up the account, choose a free model such as glm-4.7-flash, or use -m local.",
-    "quota": "Wait until it is renewed, use another model or key, or -m local.",
-    "rate_limit": "Wait a moment and run the cell again.",
-    "content_filter": "Put the question differently.",
-    "context_length": "Start over with --new, or ask with --no-history.",
-    "invalid_request": "Check the model's name and the options.",
-    "model_not_found": "Check the model's name; another is named with -m.",
-    "blocked": "Use the official API with a key (-m zai or -m bigmodel), or -m local.",
-    "server": "Run the cell again in a moment.",
+    "auth": marked("Check the key: it belongs to one host only, and may have expired."),
+    "permission": marked("Use a model that this key may use, or ask the account's owner."),
+    "billing": marked("Top up the account, use another model or key, or -m local."),
+    "quota": marked("Wait until it is renewed, use another model or key, or -m local."),
+    "rate_limit": marked("Wait a moment and run the cell again."),
+    "content_filter": marked("Put the question differently."),
+    "context_length": marked("Start over with --new, or ask with --no-history."),
+    "invalid_request": marked("Check the model's name and the options."),
+    "model_not_found": marked("Check the model's name; another is named with -m."),
+    "blocked": marked(
+        "Check the base URL, and what stands before it (a firewall, a page to sign in at); or use -m local."
+    ),
+    "server": marked("Run the cell again in a moment."),
 }
 
 
-def status_error(  # noqa: PLR0913 - one keyword for each fact that a service may tell
-    kind: ErrorKind,
-    *,
-    provider: str = "",
-    model: str = "",
-    host: str = "",
-    status: int | None = None,
-    code: str | None = None,
-    detail: str = "",
-    retryable: bool = False,
-    retry_after: float | None = None,
-    reset_at: str | None = None,
-    remedy: str | None = None,
-) -> StatusError:
-    """Build the error of a refusal, worded the same for every provider.
+def status_error(kind: ErrorKind, *, what: str = "", remedy: str | None = None, **facts: Unpack[_Facts]) -> StatusError:
+    """Return the error for a refusal, worded the same for every provider.
 
     Args:
-        kind: One of the kinds a service can refuse with.
-        provider: The provider's name.
-        model: The model that was asked.
-        host: The host that was asked.
-        status: HTTP status, None inside a stream.
-        code: The service's own code.
-        detail: The service's own words; shortened in the message.
-        retryable: Whether the same request may succeed later.
-        retry_after: Seconds to wait.
-        reset_at: When the quota is renewed.
+        kind: One of the kinds a service can refuse with; it decides the class.
+        what: What happened, where the usual words for this kind do not fit.
         remedy: What to do next, where the usual advice for this kind does not fit.
-
-    Returns:
-        The error, to be raised by the caller.
+        facts: The attributes of `StatusError`; `detail` is shortened in the message.
     """
-    asked = " at ".join(part for part in (model or provider, host) if part)
-    marks = ", ".join(f"{name} {value}" for name, value in (("HTTP", status), ("code", code)) if value is not None)
-    said = shorten(detail)
-    message = "".join(
-        (
-            _WHAT[kind],
-            f" ({asked}" + (f"; {marks})" if marks else ")") if asked else (f" ({marks})" if marks else ""),
-            f": {said}" if said else "",
-            "" if said.endswith((".", "!", "?", "。", "！", "？")) else ".",
-            f" Renewed at {reset_at}." if reset_at else "",
-            f" Try again in {retry_after:g} s." if retry_after else "",
-            f" {_REMEDY[kind] if remedy is None else remedy}",
-        )
+    error = _CLASSES[kind]("", kind=kind, **facts)
+    detail = shorten(error.detail)
+    ended = what or tr(_WHAT[kind])
+    about = _about(error)
+    match bool(about), bool(detail):
+        case True, True:
+            ended = tr("{what} ({about}): {detail}", what=ended, about=about, detail=detail)
+        case True, False:
+            ended = tr("{what} ({about}).", what=ended, about=about)
+        case False, True:
+            ended = tr("{what}: {detail}", what=ended, detail=detail)
+        case _:
+            ended = tr("{what}.", what=ended)
+    if not ended.endswith((".", "!", "?", "。", "！", "？")):
+        ended = tr("{sentence}.", sentence=ended)
+    message = join_sentences(
+        ended,
+        tr("Renewed at {time}.", time=error.reset_at) if error.reset_at else "",
+        tr("Try again in {seconds:g} s.", seconds=error.retry_after) if error.retry_after else "",
+        tr(_REMEDY[kind]) if remedy is None else remedy,
     )
-    return _CLASSES[kind](
-        message,
-        kind=kind,
-        provider=provider,
-        model=model,
-        host=host,
-        retryable=retryable,
-        status=status,
-        code=code,
-        detail=detail,
-        retry_after=retry_after,
-        reset_at=reset_at,
+    error.args = (message,)
+    return error
+
+
+def _about(error: StatusError) -> str:
+    """Return whom an error is about, and the numbers by which the service names it."""
+    model = error.model or error.provider
+    asked = tr("{model} at {host}", model=model, host=error.host) if model and error.host else model or error.host
+    numbers = (
+        None if error.status is None else f"HTTP {error.status}",
+        None if error.code is None else tr("code {code}", code=error.code),
     )
+    return tr("; ").join(filter(None, (asked, tr(", ").join(filter(None, numbers)))))
 
 
 def shorten(text: str, limit: int = 300) -> str:
-    """Put text on one line of at most `limit` characters."""
+    """Return the text on one line of at most `limit` characters, cut at the end if it is longer."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

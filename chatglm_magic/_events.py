@@ -1,12 +1,15 @@
-"""What comes back: typed items of a reply in the order in which they arrived."""
+"""What comes back: the events of a reply, in the order in which they arrive.
+
+A reply is any number of events and exactly one `Finished`, which is the last. Consumers `match` on the class and end
+with `assert_never`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any, Literal
 
-from ._values import dataclass
+import msgspec
 
 Reason = Literal["stop", "length", "tool_calls", "content_filter", "error", "interrupted"]
 PartKind = Literal[
@@ -23,36 +26,32 @@ PartKind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True):
     """More text of the answer."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingDelta:
-    """More of what the model thinks before it answers."""
+class ThinkingDelta(msgspec.Struct, frozen=True):
+    """More of the thinking before the answer."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """The wire corrected itself: this is the whole so far, in place of all that was said."""
+class Replace(msgspec.Struct, frozen=True):
+    """A correction by the service: all text and thinking so far, in place of what was sent before."""
 
     text: str
     thinking: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallDelta:
-    """A piece of a call; pieces of one call share their index.
+class ToolCallDelta(msgspec.Struct, frozen=True):
+    """A piece of a tool call; pieces of one call share their index.
 
     Attributes:
-        index: Which call of this reply.
-        id: The call's id, where this piece says it first; else empty.
-        name: The function's name, where this piece says it first; else empty.
+        index: The number of the call in this reply.
+        id: The call's id, in the piece that brings it first; else empty.
+        name: The function's name, in the piece that brings it first; else empty.
         arguments: More of the JSON text of the arguments.
     """
 
@@ -62,12 +61,11 @@ class ToolCallDelta:
     arguments: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True):
     """One call that the model asked for.
 
     Attributes:
-        id: The service's name for the call; a tool's answer refers to it.
+        id: The service's id of the call, to which a tool's answer refers.
         name: The function's name.
         arguments: JSON text, exactly as the model wrote it.
     """
@@ -77,32 +75,41 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One page that a search found; `key` is the mark that the text cites it by."""
+class Source(msgspec.Struct, frozen=True):
+    """One page that a search found; `key` is the mark by which the text cites it."""
 
     title: str
     url: str
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a reply: as an event, a part that is complete; in `Reply.parts`, any part.
-
-    A later event with the same non-empty `id` and kind takes the place of the earlier one.
+class PartialValue(msgspec.Struct, frozen=True):
+    """What is complete of an answer that is asked for by a schema: plain data, in place of what was told before.
 
     Attributes:
-        kind: What it is.
-        content: Text, code, output or the words of a notice.
-        id: The wire's key of the part; empty where the wire has none.
-        name: Of a tool.
+        value: Of a list, the items that are complete and fit; of an object, its complete fields; anything else only
+            when all of it is there. Not to be changed.
+    """
+
+    value: Any
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One part of a reply: as an event, a complete part; in `Reply.parts`, any part.
+
+    A later event with the same non-empty `id` and kind replaces the earlier one.
+
+    Attributes:
+        kind: The kind of content.
+        content: The text, code, output or notice.
+        id: The service's id of the part; empty where it has none.
+        name: Of a tool, its name.
         arguments: Of a tool, JSON text.
-        index: Of a tool call, its place among the calls.
-        call_id: Of a tool call, the id that its answer refers to.
+        index: Of a tool call, its number among the calls.
+        call_id: Of a tool call, the id to which its answer refers.
         urls: Of images; http and https only.
         sources: Of a search.
-        raw: Of an unknown part, the wire's own JSON value.
+        raw: Of an unknown part, the service's own JSON value.
     """
 
     kind: PartKind
@@ -114,12 +121,50 @@ class Part:
     call_id: str = ""
     urls: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
-    raw: Any = field(default=None, compare=False)
+    raw: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the reply cost, in tokens.
+class ToolStarted(msgspec.Struct, frozen=True):
+    """A function begins to run: somebody allowed this call."""
+
+    call: ToolCall
+
+
+class ToolResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came of a call: a result, an error, or that it was not run.
+
+    Attributes:
+        call: The call as it was decided on, with the arguments that the function got.
+        result: What the model is told of what the function returned, as text.
+        error: Why there is no result, on one line: an exception's, or that the call was not run.
+        seconds: How long the function ran.
+        approved_by: Who allowed it: `person`, `always`, `author`, `all` or `program`; empty where nobody did.
+        traceback: Of a function that failed, where and how, for people to read.
+        offset: How many characters of the answer's text were there before it; `Reply` counts them.
+    """
+
+    call: ToolCall
+    result: str = ""
+    error: str = ""
+    seconds: float = 0.0
+    approved_by: str = ""
+    traceback: str = ""
+    offset: int = 0
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.call.name
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments, as plain JSON values."""
+        found: Mapping[str, Any] = msgspec.json.decode(self.call.arguments)
+        return found
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The tokens that a reply used.
 
     Attributes:
         prompt_tokens: Tokens read.
@@ -131,39 +176,73 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
-    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    raw: Mapping[str, Any] = {}
+
+    def __add__(self, other: Usage) -> Usage:
+        """Return the tokens of two replies; `raw` is that of the second."""
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.total_tokens + other.total_tokens,
+            other.raw,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The end of a reply, exactly once and last. An error, if there is one, is raised right after it.
+class Finished(msgspec.Struct, frozen=True):
+    """The end of a reply, exactly once and last; an error, if there is one, is raised right after it.
 
     Attributes:
         reason: Why it ended.
-        raw: The wire's own word for it; empty if the wire said none.
-        model: The model that answered, as the wire named it.
-        message_id: The wire's id of the reply.
-        conversation_id: The wire's id of the conversation (chatglm.cn).
-        mode: chatglm.cn: whether frames were snapshots or deltas; empty if it never showed.
-        warnings: Short names of what was odd on the wire and was tolerated.
-        parts: The whole list of parts, from wires that number them; empty elsewhere.
+        raw: The service's own word for the reason; empty if there was none.
+        model: The model that answered, as the service named it.
+        message_id: The service's id of the reply.
+        conversation_id: The service's id of the conversation (chatglm.cn).
+        mode: chatglm.cn: whether frames were snapshots or deltas; empty if that never showed.
+        warnings: Short names of oddities in the stream that were tolerated.
+        parts: The complete list of parts, from services that number them; empty elsewhere.
     """
 
     reason: Reason
-    raw: str = field(default="", compare=False)
-    model: str = field(default="", compare=False)
-    message_id: str = field(default="", compare=False)
-    conversation_id: str = field(default="", compare=False)
-    mode: Literal["", "snapshot", "delta"] = field(default="", compare=False)
-    warnings: tuple[str, ...] = field(default=(), compare=False)
-    parts: tuple[Part, ...] = field(default=(), compare=False, repr=False)
+    raw: str = ""
+    model: str = ""
+    message_id: str = ""
+    conversation_id: str = ""
+    mode: Literal["", "snapshot", "delta"] = ""
+    warnings: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
-Event = TextDelta | ThinkingDelta | Replace | ToolCallDelta | Part | Usage | Finished
+Event = (
+    TextDelta
+    | ThinkingDelta
+    | Replace
+    | ToolCallDelta
+    | ToolStarted
+    | ToolResult
+    | PartialValue
+    | Part
+    | Usage
+    | Finished
+)
 
 
-@dataclass(frozen=True, slots=True)
-class FinishReason:
+class ColumnEvent(msgspec.Struct, frozen=True):
+    """What comes of one of several models that answer side by side.
+
+    Attributes:
+        column: The model.
+        event: An event of its reply; None for one of the others.
+        status: The reason why nothing has come yet.
+        failure: Why it failed.
+    """
+
+    column: str
+    event: Event | None = None
+    status: str = ""
+    failure: str = ""
+
+
+class FinishReason(msgspec.Struct, frozen=True):
     """The last item of a g4f-style generator; not a `str`, so that it is never shown as text."""
 
     reason: Reason

@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import pytest
+from store_kit import Scripted
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._choice import Choice, choose
-from chatglm_magic._config import Defaults
+from chatglm_magic._conversation.conversation import InsertPoint
 from chatglm_magic._errors import ConfigError, MissingKeyError, ProviderError
-from chatglm_magic._events import Event, Finished, TextDelta, ThinkingDelta
-from chatglm_magic._messages import Message, Request
+from chatglm_magic._events import Finished, TextDelta, ThinkingDelta, ToolCall
+from chatglm_magic._messages import ChatOptions, ImagePart, Message, TextPart
 from chatglm_magic._reply import Reply
-
-
-class Scripted:
-    """A provider that yields what it is told, and keeps what it was asked."""
-
-    name = "scripted"
-    model = "script-1"
-
-    def __init__(self, *events: Event | BaseException | Callable[[], object]) -> None:
-        self.events = events or (TextDelta("Hi."), Finished("stop"))
-        self.requests: list[Request] = []
-        self.closed = 0
-
-    async def stream(self, request: Request) -> AsyncGenerator[Event]:
-        self.requests.append(request)
-        try:
-            for event in self.events:
-                if isinstance(event, BaseException):
-                    raise event
-                if callable(event):
-                    await event()
-                else:
-                    yield event
-        finally:
-            self.closed += 1
+from chatglm_magic._resolve import Target, environment_options, resolve
 
 
 def said(chat: Chat) -> list[tuple[str, str]]:
@@ -201,6 +176,74 @@ def test_a_key_that_a_server_has_said_is_not_sent_to_another(monkeypatch):
     assert [m.content for m in provider.requests[1].messages] == ["One", "You sent [key].", "Two"]
 
 
+PICTURES = [ImagePart(data=bytes([number]), media_type="image/png") for number in range(6)]
+WORD = TextPart("[picture]")
+
+
+def test_pictures_belong_to_their_question():
+    """They are sent with it and with what follows, as `request` says before; the newest four are, the others named."""
+    chat = Chat(Scripted())
+    before = chat.request("Look", attachments=PICTURES[:3])
+    asyncio.run(chat.send("Look", attachments=PICTURES[:3]))
+    asyncio.run(chat.send("And there?", attachments=PICTURES[3:5]))
+    first, second = chat.provider.requests
+
+    assert first.messages == before.messages == (Message("user", (TextPart("Look"), *PICTURES[:3])),)
+    assert second.messages[0] == Message("user", (TextPart("Look"), WORD, *PICTURES[1:3]))
+    assert second.messages[-1] == Message("user", (TextPart("And there?"), *PICTURES[3:5]))
+    assert chat.messages[0] == first.messages[0]
+
+
+def test_a_question_asked_again_keeps_its_pictures():
+    """Another answer, or other words in its place, need them not given anew; others, or none, replace them."""
+    chat = Chat(Scripted())
+    asyncio.run(chat.send("Look", attachments=PICTURES[:1]))
+    place = InsertPoint(instead_of=chat.tree.path()[0].id)
+    for prompt, more in (
+        ("Look", {}),
+        ("See", {}),
+        ("Look", {"attachments": PICTURES[1:2]}),
+        ("Look", {"attachments": ()}),
+    ):
+        asyncio.run(chat.send(prompt, at=place, **more))
+    asked = [request.messages[-1].content for request in chat.provider.requests[1:]]
+
+    assert asked == [
+        (TextPart("Look"), PICTURES[0]),
+        (TextPart("See"), PICTURES[0]),
+        (TextPart("Look"), PICTURES[1]),
+        "Look",
+    ]
+    assert chat.request("Hi").messages[-1].content == "Hi"
+
+
+def test_what_passes_between_question_and_answer_is_sent_again():
+    """A stage appends it to the reply; it is a part of the turn, whole even where the reply was stopped."""
+    call = Message("assistant", calls=(ToolCall("c", "stock", "{}"),))
+    result = Message("tool", "3 left", call_id="c")
+    chat = Chat(Scripted())
+
+    async def main():
+        reply = Reply()
+        async with aclosing(chat.stream("How many?", reply=reply)) as events:
+            async for _ in events:
+                reply.exchange[:] = [call, result]
+        reply = Reply()
+        async with aclosing(chat.stream("And now?", reply=reply)) as events:
+            async for _ in events:
+                reply.exchange[:] = [call]
+                break
+        await chat.send("Go on")
+
+    asyncio.run(main())
+
+    assert chat.provider.requests[-1].messages == (
+        *(Message("user", "How many?"), call, result, Message("assistant", "Hi.")),
+        *(Message("user", "And now?"), call, Message("tool", "not run: stopped", call_id="c")),
+        *(Message("assistant", "Hi."), Message("user", "Go on")),
+    )
+
+
 def test_an_empty_prompt_is_refused_before_anything_is_sent():
     """There must be something to ask."""
     provider = Scripted()
@@ -217,7 +260,7 @@ def test_one_question_may_go_to_another_provider():
     chat = Chat(own)
 
     async def talk() -> None:
-        await chat.send("One", choice=Choice(other, "m"))
+        await chat.send("One", target=Target(other, "m"))
         await chat.send("Two")
 
     asyncio.run(talk())
@@ -231,6 +274,11 @@ def test_options_are_checked():
         Chat(Scripted(), temprature=1)
 
 
+def choose(provider: str = "auto", model: str = "", base_url: str = "", configured: ChatOptions | None = None, **how):
+    """Resolve as a question does that says so."""
+    return resolve(ChatOptions(provider=provider, model=model, base_url=base_url), configured, **how)
+
+
 class TestChoose:
     """Which provider answers."""
 
@@ -239,7 +287,7 @@ class TestChoose:
         choice = choose()
 
         assert choice.provider.name == "local"
-        assert "local" in choice.why
+        assert "local" in choice.reason
 
     @pytest.mark.parametrize(("variable", "name"), [("ZAI_API_KEY", "zai"), ("ZHIPUAI_API_KEY", "bigmodel")])
     def test_auto_takes_the_platform_whose_key_is_present(self, monkeypatch, variable, name):
@@ -249,8 +297,17 @@ class TestChoose:
         choice = choose()
 
         assert choice.provider.name == name
-        assert variable in choice.why
-        assert "secret" not in choice.why + repr(choice)
+        assert variable in choice.reason
+        assert "secret" not in choice.reason + repr(choice)
+
+    def test_the_environment_fills_what_is_left_open(self, monkeypatch):
+        """What the user configured goes before the environment, field by field."""
+        monkeypatch.setenv("CHATGLM_PROVIDER", "zai")
+        monkeypatch.setenv("CHATGLM_MODEL", " glm-4.7 ")
+
+        known = ChatOptions(model="mine").over(environment_options())
+
+        assert known == ChatOptions(provider="zai", model="mine")
 
     def test_auto_takes_what_is_configured_first(self, monkeypatch):
         """What is configured goes before a key that happens to be there."""
@@ -261,8 +318,10 @@ class TestChoose:
 
     def test_a_model_without_its_provider_never_falls_to_local(self):
         """`-m glm-4.7` without a key is a missing key, with the ways out."""
-        with pytest.raises(MissingKeyError, match=r"glm-4\.7.*ZAI_API_KEY.*-m local"):
+        with pytest.raises(MissingKeyError, match=r"'glm-4\.7'\. Set ZAI_API_KEY.*%chatglm login zai,.*-m local"):
             choose(model="glm-4.7")
+        with pytest.raises(MissingKeyError, match=r"'glm4'\. Did you mean glm-4\.7\?"):
+            choose(model="glm4")
 
     def test_a_provider_that_there_is_not_is_told_from_a_models_name(self):
         """What stands before a colon may be a typing error, or belong to the model's name."""
@@ -271,7 +330,7 @@ class TestChoose:
 
     def test_a_platform_without_its_key_names_variable_command_and_local(self):
         """A missing key is explained with its three remedies."""
-        with pytest.raises(MissingKeyError, match=r"ZHIPUAI_API_KEY.*%chatglm login.*-m local"):
+        with pytest.raises(MissingKeyError, match=r"ZHIPUAI_API_KEY.*%chatglm login bigmodel,.*-m local"):
             choose("bigmodel")
 
     def test_a_base_url_alone_means_an_openai_compatible_server(self):
@@ -292,7 +351,7 @@ class TestChoose:
 
     def test_a_configured_model_belongs_to_its_provider(self):
         """A default model is not sent to another provider."""
-        configured = Defaults(provider="openai", model="mine", base_url="http://127.0.0.1:1/v1")
+        configured = ChatOptions(provider="openai", model="mine", base_url="http://127.0.0.1:1/v1")
 
         assert choose(configured=configured).model == "mine"
         assert choose("local", configured=configured).model == ""
@@ -303,3 +362,58 @@ class TestChoose:
             choose(base_url="http://lab:8000/v1", api_key="id.secret")
 
         assert choose(base_url="http://lab:8000/v1").provider.name == "openai"
+
+    @pytest.mark.parametrize("name", ["chatglm", "zai", "bigmodel", "openai"])
+    @pytest.mark.parametrize("named_by", ["provider", "model"])
+    def test_a_configured_base_url_belongs_to_the_configured_provider(self, name, named_by, monkeypatch):
+        """A question goes to the host that the user configured, whichever provider speaks there."""
+        monkeypatch.setenv("CHATGLM_BASE_URL", "http://127.0.0.1:9/v1")
+        monkeypatch.setenv("ZAI_API_KEY", "id.secret")
+        if named_by == "provider":
+            monkeypatch.setenv("CHATGLM_PROVIDER", name)
+        else:
+            monkeypatch.setenv("CHATGLM_MODEL", f"{name}:glm-4.7")
+
+        for chosen in (choose(), choose(name), choose(model=f"{name}:glm-4")):
+            assert (chosen.provider.name, chosen.provider.host) == (name, "127.0.0.1:9")
+            assert chosen.note == ""
+
+    def test_a_configured_base_url_that_is_not_used_is_said(self, monkeypatch):
+        """Whoever asks another provider than the configured one is told that its own host is asked."""
+        monkeypatch.setenv("CHATGLM_BASE_URL", "http://127.0.0.1:9/v1")
+        monkeypatch.setenv("ZAI_API_KEY", "id.secret")
+
+        chosen = choose("zai")
+
+        assert chosen.provider.host == "api.z.ai"
+        assert "http://127.0.0.1:9/v1 belongs to openai; zai does not use it" in chosen.note
+
+    def test_the_local_model_refuses_a_base_url(self, monkeypatch):
+        """A server configured for a model that runs here would be passed over."""
+        monkeypatch.setenv("CHATGLM_PROVIDER", "local")
+        monkeypatch.setenv("CHATGLM_BASE_URL", "http://127.0.0.1:9/v1")
+
+        with pytest.raises(ConfigError, match=r"local model has no base URL.*-m openai:MODEL"):
+            choose()
+
+    def test_a_platform_key_is_not_sent_to_a_configured_host(self, monkeypatch):
+        """The error names the host, and the command that keeps a key for it."""
+        monkeypatch.setenv("CHATGLM_PROVIDER", "zai")
+        monkeypatch.setenv("CHATGLM_BASE_URL", "https://proxy.invalid/v4")
+        monkeypatch.setenv("ZAI_API_KEY", "id.secret")
+
+        with pytest.raises(MissingKeyError, match=r"proxy\.invalid.*%chatglm login https://proxy\.invalid/v4"):
+            choose()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda chat: chat.send("hi"), lambda chat: anext(chat.stream("hi")), lambda chat: chat.send("hi", remember=False)],
+    ids=["send", "stream", "beside"],
+)
+def test_without_asyncio_a_sentence_says_what_to_do(ask):
+    """Under trio, whose loop is not asyncio's, a question fails at once with the way out."""
+    waiting = ask(Chat(Scripted(TextDelta("Hello"), Finished("stop"))))
+
+    with pytest.raises(ConfigError, match=r"need asyncio.*%autoawait asyncio"):
+        waiting.__await__().send(None)

@@ -6,18 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
+from IPython.lib.pretty import pretty
 
 from chatglm_magic._errors import ReplyFormatError
-from chatglm_magic._events import (
-    Finished,
-    Part,
-    Replace,
-    TextDelta,
-    ThinkingDelta,
-    ToolCall,
-    ToolCallDelta,
-    Usage,
-)
+from chatglm_magic._events import Finished, Part, Replace, TextDelta, ThinkingDelta, ToolCall, ToolCallDelta, Usage
 from chatglm_magic._messages import Message
 from chatglm_magic._reply import Reply
 
@@ -204,6 +196,23 @@ def test_a_reply_is_quiet_once():
     data, _ = formatter.format(reply)
 
     assert data == {"text/markdown": "**a** &lt;b>", "text/plain": "**a** <b>"}
+
+
+def test_a_reply_is_formatted_as_its_text():
+    """A width or a precision counts its characters."""
+    reply = Reply()
+    reply.add(TextDelta("one two"))
+
+    assert (f"{reply}", f"{reply:.3}", f"{reply:>9}") == ("one two", "one", "  one two")
+
+
+def test_a_cut_reply_reads_as_cut_in_a_terminal():
+    """Where its text alone is printed, a line below says how it ended, if not well."""
+    reply = Reply()
+    reply.add(TextDelta("half"))
+    reply.end("interrupted")
+
+    assert pretty(reply) == "half\n\n[stopped]"
 
 
 def test_a_repr_is_one_line():

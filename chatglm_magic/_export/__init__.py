@@ -2,55 +2,87 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
+
+from .._conversation.tree import MessageTree
 from .._errors import ConfigError
-from .._said import Said
-from .._tree import Tree
-from .kept import read_json, to_json
-from .markdown import to_markdown
+from .._language import join_sentences, marked, tr
+from .html import to_html
+from .json import read_json, to_json
+from .markdown import STAMP, to_markdown
 from .notebook import to_ipynb
-from .page import to_html
-from .stamp import is_untouched
 
-__all__ = ["FORMS", "read_json", "to_html", "to_ipynb", "to_json", "to_markdown", "write"]
+__all__ = ["FORMATS", "read_json", "render", "write"]
 
-FORMS: Mapping[str, Callable[[str, Tree | Sequence[Said]], str]] = MappingProxyType(
-    {".md": to_markdown, ".html": to_html, ".ipynb": to_ipynb, ".json": to_json}
+_DIGEST = re.compile(r"chatglm_magic:([0-9a-f]{16})")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_TOP = 400
+
+
+class Format(msgspec.Struct, frozen=True):
+    """A file format.
+
+    Attributes:
+        render: Returns a conversation of a title in it, with `STAMP` among its first 400 characters.
+        media_type: Its MIME type.
+    """
+
+    render: Callable[[str, MessageTree], str]
+    media_type: str
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        ".md": Format(lambda title, tree: to_markdown(title, tree.path()), "text/markdown"),
+        ".html": Format(lambda title, tree: to_html(title, tree.path()), "text/html"),
+        ".ipynb": Format(lambda title, tree: to_ipynb(title, tree.path()), "application/x-ipynb+json"),
+        ".json": Format(to_json, "application/json"),
+    }
 )
-"""What a file's ending makes of a conversation. JSON holds all versions, the others what is shown."""
+"""The formats by a file's ending. JSON holds all versions of a conversation, the others the chosen ones."""
 
 
-def write(path: Path, title: str, said: Tree | Sequence[Said]) -> Path:
-    """Write a conversation to a file, all of it or nothing, in UTF-8.
+def render(suffix: str, title: str, tree: MessageTree) -> str:
+    """Return a conversation of a title as the text of a file, whose ending is one of `FORMATS`."""
+    text = FORMATS[suffix].render(title, tree)
+    text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)  # no file can hold halves of surrogate pairs
+    return text.replace(STAMP, f"chatglm_magic:{_digest(text)}", 1)
 
-    A file that is there is only replaced if it was written here and nobody has changed it since.
 
-    Args:
-        path: Where to; its ending says how.
-        title: What stands above it: the conversation's name.
-        said: The conversation; of a list, the messages that are shown, oldest first.
+def write(path: Path, title: str, tree: MessageTree) -> Path:
+    """Write a conversation to a file, whole or not at all, in UTF-8.
+
+    The file's ending selects the format. An existing file is replaced only if an export wrote it and nobody has changed
+    it since.
 
     Raises:
-        ConfigError: The ending is none of `FORMS`, or another file is there.
-        OSError: The file cannot be written; one that was there is as it was.
+        ConfigError: The ending is none of `FORMATS`, or another file is there.
+        OSError: The file cannot be written; one that was there is unchanged.
     """
-    form = FORMS.get(path.suffix.lower())
-    if form is None:
-        msg = f"The file's ending says how to write it: {', '.join(FORMS)}, not {path.suffix or 'none'!r}."
-        raise ConfigError(msg)
-    if path.exists() and not is_untouched(path):
-        msg = (
-            f"There is a file {path} already that was not written by an export, or was changed since. It is left "
-            f"as it is: take another name, or remove it first."
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        endings = tr(", ").join(FORMATS)
+        if path.suffix:
+            sentence = marked("The file's ending says how to export: {endings}, not {given!r}.")
+        else:
+            sentence = marked("The file's ending says how to export: {endings}, not 'none'.")
+        raise ConfigError(tr(sentence, endings=endings, given=path.suffix))
+    if path.exists() and not _is_untouched(path):
+        message = join_sentences(
+            tr("There is a file {path} already that was not written by an export, or was changed since.", path=path),
+            tr("It is left as it is: take another name, or remove it first."),
         )
-        raise ConfigError(msg)
-    text = form(title, said)
+        raise ConfigError(message)
+    text = render(suffix, title, tree)
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with beside.open("x", encoding="utf-8", newline="\n") as file:
@@ -63,3 +95,17 @@ def write(path: Path, title: str, said: Tree | Sequence[Said]) -> Path:
             beside.unlink()
         raise
     return path
+
+
+def _is_untouched(path: Path) -> bool:
+    """Return whether a file holds its own digest."""
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return False
+    found = _DIGEST.search(text, 0, _TOP)
+    return found is not None and found[1] == _digest(f"{text[: found.start()]}{STAMP}{text[found.end() :]}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

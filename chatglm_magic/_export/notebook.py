@@ -1,45 +1,39 @@
 """A conversation as a notebook to work on.
 
 Questions are Markdown, not `%%chatglm` cells: "Run All" would ask them all again, and would cost money.
-Answers are Markdown too, but Python in a fence of its own becomes a code cell, which has not been run: what
-people export a notebook for is to run the code. Code in lists and quotes stays where it explains something.
+Answers are Markdown too, but Python in a fence of its own becomes a code cell, which has not been run: running the
+code is what people export a notebook for. Code in lists and quotes stays where it explains something.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .._compose import thinking_block
-from .._markdown.blocks import fences
+from .._conversation.message_node import MessageNode
+from .._markdown.fences import PYTHON, Fence, fences
 from .._markdown.links import literal
-from .._markdown.safe import safe
-from .._said import Said
-from .._tree import Tree
-from .markdown import question
-from .stamp import BLANK, stamped
-from .telling import about, ending, extras, shown, who
-
-_PYTHON = frozenset({"python", "py", "python3", "ipython", "ipython3"})
+from .._markdown.reply_markdown import piece_block, run_block, thinking_block
+from .._messages import ImagePart
+from .markdown import PICTURE_TYPES, STAMP, author, ending_note, extras, head, picture_line, picture_name, question
 
 
-def to_ipynb(title: str, said: Tree | Sequence[Said]) -> str:
-    """Write a conversation as a notebook (nbformat 4.5) with nothing run in it."""
-    messages = shown(said)
-    words = [f"# {literal(' '.join(title.split())) or 'Conversation'}"]
-    if line := about(messages):
-        words.append(f"*{literal(line)}*")
-    cells = [_cell("markdown", "\n\n".join(words))]
-    for one in messages:
-        told = {"chatglm_magic": {"role": one.role, "id": one.id}}
-        for kind, source in _question(one) if one.role == "user" else _answer(one):
-            cells.append(_cell(kind, source, told))
+def to_ipynb(title: str, nodes: Sequence[MessageNode]) -> str:
+    """Return a conversation as a notebook (nbformat 4.5) in which nothing has been run."""
+    cells = [_cell("markdown", "\n\n".join(head(title, nodes)))]
+    for node in nodes:
+        metadata = {"chatglm_magic": {"role": node.role, "id": node.id}}
+        for kind, source in _question(node) if node.role == "user" else _answer(node):
+            cells.append(_cell(kind, source, metadata))
+        if node.role == "user" and (attached := _attached(node)):
+            cells[-1]["attachments"] = attached
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
     notebook = {
         "metadata": {
-            "chatglm_magic": {"written": BLANK},
+            "chatglm_magic": {"written": STAMP},
             "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
         },
@@ -47,28 +41,61 @@ def to_ipynb(title: str, said: Tree | Sequence[Said]) -> str:
         "nbformat_minor": 5,
         "cells": cells,
     }
-    return stamped(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
-def _question(said: Said) -> Iterator[tuple[str, str]]:
-    """Write a question in one cell, as a quote."""
-    quoted = "\n".join(f"> {line}" if line else ">" for line in "\n".join(question(said)).split("\n"))
-    yield "markdown", f"**{literal(who(said))}**\n\n{quoted}"
+def _question(node: MessageNode) -> Iterator[tuple[str, str]]:
+    """Yield a question as one cell, quoted."""
+    written = question(node, _picture)
+    quoted = "\n".join(f"> {line}" if line else ">" for line in written.split("\n"))
+    yield "markdown", f"**{literal(author(node))}**\n\n{quoted}"
 
 
-def _answer(said: Said) -> Iterator[tuple[str, str]]:
-    """Write an answer in as many cells as it has pieces of Python, and text around them."""
-    lines = said.content.strip("\n").split("\n")
-    words = [f"**{literal(who(said))}**", thinking_block(said.thinking, said.thinking_seconds)]
-    at = 0
-    for fence in fences(lines):
-        if fence.head or not fence.closed or fence.language.lower() not in _PYTHON or not "".join(fence.code).strip():
+def _picture(picture: ImagePart) -> str:
+    """Return a picture as Markdown: from the cell's attachments if its bytes are there."""
+    if not _is_attached(picture):
+        return picture_line(picture)
+    return f"![{literal(picture_name(picture))}](attachment:{_file(picture)})"
+
+
+def _attached(node: MessageNode) -> dict[str, dict[str, str]]:
+    """Return the attachments of a question's cell, as nbformat has them: base64 by media type, by file name."""
+    return {
+        _file(picture): {picture.media_type: base64.b64encode(picture.data).decode("ascii")}
+        for picture in node.attachments
+        if _is_attached(picture)
+    }
+
+
+def _is_attached(picture: ImagePart) -> bool:
+    return bool(picture.data) and picture.media_type in PICTURE_TYPES
+
+
+def _file(picture: ImagePart) -> str:
+    return f"{picture.sha256[:16]}.{picture.media_type.removeprefix('image/')}"
+
+
+def _answer(node: MessageNode) -> Iterator[tuple[str, str]]:
+    """Yield an answer as a cell for each block of Python, and Markdown cells around them."""
+    blocks = [f"**{literal(author(node))}**", thinking_block(node.thinking_so_far, node.thinking_seconds)]
+    for piece in node.in_order():
+        if not isinstance(piece, str):
+            blocks.append(run_block(piece))
             continue
-        yield from _text(*words, safe("\n".join(lines[at : fence.first]).strip("\n")))
-        yield "code", "\n".join(fence.code)
-        words, at = [], fence.after
-    words += [safe("\n".join(lines[at:]).strip("\n")), *extras(said)]
-    yield from _text(*words, f"*[{literal(ending(said))}]*" if ending(said) else "")
+        lines = piece.split("\n")
+        start = 0
+        for fence in filter(_is_program, fences(lines)):
+            yield from _text(*blocks, piece_block("\n".join(lines[start : fence.first])))
+            yield "code", "\n".join(fence.code)
+            blocks, start = [], fence.after
+        blocks.append(piece_block("\n".join(lines[start:])))
+    yield from _text(*blocks, *extras(node), ending_note(node))
+
+
+def _is_program(fence: Fence) -> bool:
+    """Return whether a fence holds Python, and stands in no list and no quote."""
+    is_python = fence.closed and fence.language.lower() in PYTHON
+    return is_python and not fence.head and bool("".join(fence.code).strip())
 
 
 def _text(*blocks: str) -> Iterator[tuple[str, str]]:
@@ -77,8 +104,5 @@ def _text(*blocks: str) -> Iterator[tuple[str, str]]:
 
 
 def _cell(kind: str, source: str, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
-    cell: dict[str, Any] = {"cell_type": kind, "id": "", "metadata": metadata or {}}
-    cell["source"] = source.splitlines(keepends=True)
-    if kind == "code":
-        cell |= {"execution_count": None, "outputs": []}
-    return cell
+    cell = {"cell_type": kind, "id": "", "metadata": metadata or {}, "source": source.splitlines(keepends=True)}
+    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})

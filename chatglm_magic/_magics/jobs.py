@@ -1,20 +1,20 @@
 """Replies that run in the background: in the loop thread, so that a cell that blocks does not hold them up.
 
-An interrupt is for the cell that runs; a job is stopped by its own button, by `%chatglm stop` or by `Job.stop`.
+An interrupt is for the cell that runs; a job is stopped by its own button, by `%chatglm stop` or by
+`BackgroundJob.stop`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import contextvars
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any
 
 from .._errors import Interrupted, shorten
-from .._loop import TICK, call_soon
-from .._loops import io_thread
+from .._event_loops import TICK, call_soon, io_thread
+from .._language import marked, tr
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 _PATIENCE = 1.5
 """Seconds that a stopped reply may take to end: a little more than hanging up may take."""
 
+STATES = {
+    "running": marked("running"),
+    "done": marked("done"),
+    "stopped": marked("stopped"),
+    "failed": marked("failed"),
+}
+"""The states of a job, and the words for them."""
 _KEPT = 20
 """How many jobs that have ended are kept, to be listed."""
 
 
-class Job:
-    """A reply that is written while other cells run. `await job` gives it when it has ended, or raises what it raised.
+class BackgroundJob:
+    """A reply that is written while other cells run. `await job` returns it when it has ended, or raises its error.
 
     Attributes:
         number: What `%chatglm stop` calls it.
@@ -49,7 +56,7 @@ class Job:
         self.quiet_once = False
         self._ended: Future[Reply] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._held: asyncio.Future[None] | None = None  # loops hold their tasks weakly
+        self._held: Future[None] | None = None  # loops hold their tasks weakly
         self._task: asyncio.Task[Any] | None = None
         self._stopping = False
 
@@ -65,7 +72,7 @@ class Job:
 
     @property
     def state(self) -> str:
-        """One of `running`, `done`, `stopped` and `failed`."""
+        """One of `STATES`."""
         if not self._ended.done():
             return "running"
         if self._ended.exception() is not None:
@@ -85,21 +92,12 @@ class Job:
             call_soon(self._loop, self._cancel)
 
     def begin(self, wait: Callable[[], Awaitable[None]]) -> None:
-        """Start waiting for the reply in the loop thread, as a part of the cell that runs now.
-
-        Args:
-            wait: Waits for the reply and shows it; raises what ended it.
-        """
+        """Start what waits for the reply, and raises what ended it: in the loop thread, in the cell's context."""
         self._loop = io_thread.loop()
-
-        def start() -> None:
-            self._held = asyncio.ensure_future(self._run(wait))
-
-        # With the cell's context, so that what a provider prints goes to it.
-        self._loop.call_soon_threadsafe(start, context=contextvars.copy_context())
+        self._held = asyncio.run_coroutine_threadsafe(self._run(wait), self._loop)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Take note of the end. A reply that was stopped is no error."""
+        """Record the end. A reply that was stopped is no error."""
         if error is None or isinstance(error, Interrupted):
             self._ended.set_result(self.reply)
         else:
@@ -130,13 +128,19 @@ class Job:
         return self._ended.result()
 
     def __repr__(self) -> str:
-        return f"<Job {self.number} {self.state} {self.label!r} {shorten(self.text, 60)!r}>"
+        return tr(
+            "<Job {number} {state} {label!r} {text!r}>",
+            number=self.number,
+            state=tr(STATES[self.state]),
+            label=self.label,
+            text=shorten(self.text, 60),
+        )
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ANN401, ARG002, FBT001 - IPython's own protocol
         printer.text(repr(self))
 
     def _repr_llm_(self) -> str:
-        """Give what a model reads where a prompt names a job: the answer so far."""
+        """Return what a model reads where a prompt names a job: the answer so far."""
         return self.text
 
     def _ipython_display_(self) -> None:
@@ -150,29 +154,29 @@ class Jobs:
     """The jobs of a kernel, in the order in which they were started."""
 
     def __init__(self) -> None:
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, BackgroundJob] = {}
         self._count = 0
 
-    def __iter__(self) -> Iterator[Job]:
+    def __iter__(self) -> Iterator[BackgroundJob]:
         return iter(list(self._jobs.values()))
 
-    def get(self, number: int) -> Job | None:
-        """Give a job by its number."""
+    def get(self, number: int) -> BackgroundJob | None:
+        """Return a job by its number."""
         return self._jobs.get(number)
 
     @property
-    def running(self) -> list[Job]:
+    def running(self) -> list[BackgroundJob]:
         """Those that have not ended."""
         return [job for job in self if not job.done]
 
-    def add(self, label: str, prompt: str, reply: Reply, cell_id: str = "") -> Job:
+    def add(self, label: str, prompt: str, reply: Reply, cell_id: str = "") -> BackgroundJob:
         """Make a job; it is begun, or ended, by the caller."""
         if not self._count:
             atexit.register(self.close)  # so that servers see us hang up, and what has arrived is kept
         self._count += 1
         for old in [job for job in self if job.done][: -_KEPT + 1]:
             del self._jobs[old.number]
-        job = self._jobs[self._count] = Job(self._count, label, prompt, reply, cell_id)
+        job = self._jobs[self._count] = BackgroundJob(self._count, label, prompt, reply, cell_id)
         return job
 
     def run_again(self, cell_id: str) -> None:

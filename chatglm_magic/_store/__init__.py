@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from .place import configure, place
+from .location import configure, locate
+from .records import AnswerRow, Batch, Hit, Thread, row_of
 from .store import Store, close_stores, open_store
-from .values import Hit, Thread, row_of
 
-__all__ = ["Hit", "Store", "Thread", "close_stores", "configure", "open_store", "place", "row_of"]
+__all__ = [
+    "AnswerRow",
+    "Batch",
+    "Hit",
+    "Store",
+    "Thread",
+    "close_stores",
+    "configure",
+    "locate",
+    "open_store",
+    "row_of",
+]

@@ -1,120 +1,124 @@
-"""Words found in what was said; Chinese, Japanese and Korean ones too, which are written without blanks.
+"""Searching stored messages: what a query means, which texts match it, and what a hit shows; no I/O.
 
-Of a run of such characters every two neighbours are a word of the index, and the last character is one by itself:
-so a word of two is found at once, a longer one as a phrase, and a single character as how a word begins.
+SQLite reads through all messages with `LIKE`, which is quick enough without an index: 100,000 messages of 500 bytes
+take 0.2 seconds at most, and 0.5 where many hold the letters of a word inside other words (`python -m
+tests.bench.store`). `LIKE` knows the case of ASCII letters only, so a text with other capital letters, accents or wide
+letters is stored a second time as `fold` returns it, see `folded`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from operator import add
 
-from .._values import dataclass
+import msgspec
 
-FOLD = f"1 {unicodedata.unidata_version}"
-"""Changes whenever `fold` may give other words."""
-
-_RUNS = re.compile(
-    "[\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-    "\uf900-\ufaff\U00020000-\U0002ffff]+"
+_IDEOGRAPHS = (
+    "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\U00020000-\U0002ffff"
 )
-_UNTOLD = re.compile("[\x00\ud800-\udfff]")
-_SIGNS = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]+")
-_ODD = re.compile("[^\x00-\x7f\xc0-\xff\u2010-\u2027\u2030-\u205e\u3001-\u3011\u4e00-\u9fff\uff01-\uff0f\uff1a-\uff20]")
-"""What may be another letter without its difference of width: most texts hold nothing of it."""
-_ASKED = re.compile(r'"([^"]*)"?|(\S+)')
-_WORD = re.compile(r"\w+")
-_UNKNOWN = re.compile("[\U00030000-\U0010ffff]")
-"""What is younger than FTS5's own tables."""
-_PLAIN = re.compile(r"[\w\s]*")
+"""The letters of Chinese, Japanese and Korean, which are written without blanks between words."""
+_LETTER = rf"[^\W_{_IDEOGRAPHS}]"
+_TERM = re.compile(r'"([^"]*)"?|(\S+)')
+_ACCENT = re.compile("[\u0300-\u036f]")
+_MOST_TERMS = 50
+"""SQLite limits a statement and a pattern. Further terms, and the rest of longer ones, are compared by `re` alone."""
+_LONGEST_TERM = 1000
 _AROUND = 60
-"""Characters of a snippet before the first hit and, at least, after it."""
+"""Characters of a snippet before the first match and, at least, after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One thing to be found.
+class _Folding(dict[int, str]):
+    """The characters that stand for each one in a comparison, by code point, found out when first needed."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        if code == 0 or 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004 - no text of SQLite's can hold these
+            char = " "
+        elif _ACCENT.match(char):
+            char = ""
+        elif char.isalnum():  # punctuation stays as it is: most Chinese texts would be stored twice for a wide comma
+            bare = _ACCENT.sub("", unicodedata.normalize("NFKD", char))
+            char = unicodedata.normalize("NFKC", bare).casefold()
+        self[code] = char
+        return char
+
+
+_FOLDING = _Folding()
+
+
+class Query(msgspec.Struct, frozen=True):
+    r"""A parsed query.
 
     Attributes:
-        text: As it is written, in small letters.
-        match: The same for FTS5; empty where the index holds no such thing (a sign, an emoji).
-        exact: Whether the text must stand there to the letter: it holds signs that the index knows nothing of.
+        likes: Patterns for `LIKE` with the escape character `\`. All match each text that matches the query.
+        patterns: Patterns that all match a folded text if, and only if, it matches the query.
     """
 
-    text: str
-    match: str
-    exact: bool
+    likes: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+
+    def matches(self, folded_text: str) -> bool:
+        """Return whether all terms of the query are in a folded text."""
+        return all(pattern.search(folded_text) for pattern in self.patterns)
+
+
+def parse(query: str) -> Query:
+    """Parse a query: words that must all occur, and phrases in double quotes. No other character has a meaning.
+
+    A word is found where a word begins with it (`atten` finds attention), a phrase where it is made of whole words.
+    Chinese, Japanese and Korean are found anywhere.
+    """
+    likes: list[str] = []
+    patterns: list[re.Pattern[str]] = []
+    for phrase, word in _TERM.findall(fold(query)):
+        words = (phrase or word.strip('"')).split()
+        if words:
+            like = re.sub(r"([\\%_])", r"\\\1", " ".join(words)[:_LONGEST_TERM])
+            likes.append(f"%{like.replace(' ', '%')}%")
+            patterns.append(re.compile(_pattern(words, whole=bool(phrase))))
+    return Query(tuple(likes[:_MOST_TERMS]), tuple(patterns))
+
+
+def _pattern(words: list[str], *, whole: bool) -> str:
+    first, *rest = map(re.escape, words)
+    # The literal stands before the look-behind, so that `re` looks for it first, which is ten times as quick.
+    start = first + (rf"(?<!{_LETTER}{first})" if re.match(_LETTER, words[0]) else "")
+    end = rf"(?!{_LETTER})" if whole and re.match(_LETTER, words[-1][-1]) else ""
+    return r"\W+".join((start, *rest)) + end
 
 
 def fold(text: str) -> str:
-    """Give a text's words as they are in the index, with blanks between them."""
-    small = plain(text) if _ODD.search(text) else text.casefold()
-    return _RUNS.sub(lambda found: f" {_pairs(found[0])} {found[0][-1]} ", small)
+    """Return a text as it is compared: without differences of case, accents and width."""
+    return unicodedata.normalize("NFC", text).translate(_FOLDING)
 
 
-def plain(text: str) -> str:
-    """Give a text as it is compared: without differences of width and case, and nothing that no file can hold."""
-    small = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
-    return _UNTOLD.sub(" ", small)
+def folded(text: str) -> str | None:
+    """Return a text as `fold` does; None if `LIKE` compares the text itself alike."""
+    is_alike = all(_FOLDING[ord(char)] == (char.lower() if char.isascii() else char) for char in set(text))
+    return None if is_alike and unicodedata.is_normalized("NFC", text) else fold(text)
 
 
-def wanted(asked: str) -> list[Wanted]:
-    """Read what a person looks for: words that must all occur, and phrases in quotes.
-
-    A word may go on where it stands (`atten` finds attention), one in quotes may not. No sign is an operator.
-    """
-    found = []
-    for quoted, word in _ASKED.findall(plain(asked)):
-        text = " ".join((quoted or word.strip('"')).split())
-        if text:
-            exact = not _PLAIN.fullmatch(text) or bool(_UNKNOWN.search(text))
-            found.append(Wanted(text, _match(text, may_go_on=not quoted), exact))
-    return found
-
-
-def is_sign(text: str) -> bool:
-    """Tell whether a text is emoji alone, which are written in one way only."""
-    return _SIGNS.fullmatch(text) is not None
-
-
-def snippet(text: str, things: list[Wanted]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Give the words around the first hit, on one line, and where in them the hits are."""
-    line = " ".join(text.split())
-    pattern = re.compile("|".join(_loosely(thing.text) for thing in things), re.IGNORECASE) if things else None
-    first = pattern.search(line) if pattern else None
-    start = max(0, (first.start() if first else 0) - _AROUND)
-    end = min(len(line), max(first.end() if first else 0, start + _AROUND) + _AROUND)
+def snippet(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return the text around the first match, on one line, and the start and the end of each match in that."""
+    line = unicodedata.normalize("NFC", " ".join(text.split()))
+    # Folding may change the number of characters: `origins` leads from each folded one back to its own in the line.
+    pieces = [_FOLDING[ord(char)] for char in line]
+    origins = [index for index, piece in enumerate(pieces) for _ in piece]
+    found = "".join(pieces)
+    spans = sorted(
+        (origins[match.start()], origins[match.end() - 1] + 1)
+        for pattern in query.patterns
+        for match in pattern.finditer(found)
+        if match[0]
+    )
+    first, first_end = spans[0] if spans else (0, 0)
+    start = max(0, first - _AROUND)
+    end = min(len(line), max(first_end, start + _AROUND) + _AROUND)
     before, after = "…" if start else "", "…" if end < len(line) else ""
-    cut = f"{before}{line[start:end]}{after}"
-    return cut, tuple(found.span() for found in pattern.finditer(cut) if found[0]) if pattern else ()
-
-
-def _match(text: str, *, may_go_on: bool) -> str:
-    """Give what is wanted as a phrase of FTS5's; whatever it holds is a word in it, for it stands in quotes."""
-    if not _WORD.search(text) or _UNKNOWN.search(text):
-        return ""
-
-    def words_of(found: re.Match[str]) -> str:
-        goes_on = found.end() == len(text) and len(found[0]) > 1  # then the last character is none by itself
-        return f" {_pairs(found[0])} {'' if goes_on else found[0][-1]} "
-
-    words = _RUNS.sub(words_of, text).replace('"', " ")
-    last = text[-1]
-    single = bool(_RUNS.fullmatch(last)) and not (len(text) > 1 and _RUNS.fullmatch(text[-2]))
-    goes_on = single or (may_go_on and last.isalnum() and not _RUNS.fullmatch(last))
-    return f'"{words}"*' if goes_on else f'"{words}"'
-
-
-def _pairs(run: str) -> str:
-    return " ".join(map(add, run, run[1:]))
-
-
-def _loosely(text: str) -> str:
-    """Give a pattern that finds a folded text in one that is not, where letters may be wide ones."""
-    return "".join(_letter(letter) for letter in text)
-
-
-def _letter(letter: str) -> str:
-    wide = chr(ord(letter) + 0xFEE0) if "!" <= letter <= "~" else ""
-    return f"[{re.escape(letter)}{wide}]" if wide else re.escape(letter)
+    shift = len(before) - start
+    marks: list[tuple[int, int]] = []
+    for left, right in spans:
+        if right <= end and not (marks and left + shift < marks[-1][1]):
+            marks.append((left + shift, right + shift))
+    return f"{before}{line[start:end]}{after}", tuple(marks)

@@ -1,4 +1,4 @@
-"""The store: what was said, kept in a file. Writing never waits and never raises; reading is done when it returns."""
+"""The store: conversations and answers in a file. Writing never waits and never raises; reading is done at once."""
 
 from __future__ import annotations
 
@@ -6,340 +6,261 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from .._conversation.message_node import MessageNode
 from .._errors import StoreError
-from .place import MEMORY, OFF, place
-from .values import Hit, Row, Thread
-from .writer import Job, Writer
+from .._language import tr
+from .location import MEMORY, locate
+from .records import AnswerRow, Hit, Thread
+from .writer import FLUSH, Writer
 
 if TYPE_CHECKING:
-    import sqlite3
-
-    from .._reply import Reply
-    from .._said import Said
+    from .queries import Reads, Writes
 
 _T = TypeVar("_T")
 
-_FLUSH = 1.0
-"""Seconds that reading waits for what was just said to be written, and the process's end for its last words."""
 _FORGET = 60.0
-"""Seconds that forgetting may take: the whole file is written anew."""
+"""Seconds that forgetting may take, which rewrites the whole file."""
+_ALL = 1_000_000
+"""More conversations than anybody has."""
+_MEGABYTE = 1_000_000
 
 
-class Store:
-    """Conversations and answers in a file. All methods may be called in any thread.
+class Store(Writer):
+    """Conversations and answers in a file. All methods can be called in any thread.
 
-    Args:
-        where: A path, or `:memory:`.
+    Changes are made in the background, in their order, unless a method says that it waits. What reads waits up to a
+    second for the changes before it; it finds nothing where there is no file, and raises `StoreError` if the file
+    cannot be read.
 
     Attributes:
-        where: As given.
+        where: A path, `:memory:`, or `off` for a store that keeps nothing.
     """
 
-    def __init__(self, where: str) -> None:
-        self.where = where
-        self._writer = Writer(where)
+    @property
+    def label(self) -> str:
+        """Where it is, in words."""
+        return tr("this kernel's memory") if self.where == MEMORY else self.where
 
     @property
-    def trouble(self) -> str:
-        """What is wrong, in a sentence; empty while all is well."""
-        trouble = self._writer.trouble
-        return trouble.sentence if trouble is not None else self._writer.damage
+    def size(self) -> str:
+        """How much room its files take, in words."""
+        path = Path(self.where)
+        size = sum(found.stat().st_size for found in path.parent.glob(f"{path.name}*") if found.is_file())
+        return f"{size / _MEGABYTE:.1f} MB" if size >= _MEGABYTE else f"{size / 1000:.0f} kB"
 
-    @property
-    def generation(self) -> int:
-        """How often the file was replaced by an empty one since it was opened; what was kept before is not in it."""
-        return self._writer.generation
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Have a method called, in the store's own thread, when the file was replaced; see `generation`.
-
-        It is forgotten with its object.
-        """
-        self._writer.listen(listener)
-
-    # Writing
-
-    def put_thread(self, thread: Thread, *, new: bool = True) -> None:
-        """Keep a thread, or what has changed of it.
-
-        Args:
-            thread: The thread; its number, count and title are the store's to tell.
-            new: Whether it may be one that is not kept yet.
-        """
-        size = len(str(thread.settings))
-        if new:
-            self._writer.add(Job(lambda changes: changes.put_thread(thread), size))
-        else:
-            self._writer.add(Job(lambda changes: changes.change_thread(thread), size))
-
-    def put(self, thread_id: str, row: Row, place: int = 0, *, streams: bool = False) -> None:
-        """Keep a message, in place of what was kept of it; one of a thread that is not kept is not either.
-
-        Args:
-            thread_id: Its thread; empty for one that was asked aside: no list and no search shows it.
-            row: The message, by `row_of`.
-            place: Which of its parent's children it is, from 0.
-            streams: Whether more of it is coming; see `follow`.
-        """
-        size = len(row["text"]) + len(row["thought"]) + len(row["rest"])
-        self._writer.add(Job(lambda changes: changes.put(thread_id, row, place, streams=streams), size))
-
-    def follow(self, said_id: str, reply: Reply) -> None:
-        """Keep an answer's words from now on as they come, until `settle`."""
-        self._writer.warn(reply)
-        self._writer.follow(said_id, reply)
-
-    def hurry(self) -> None:
-        """Keep soon what has come of the answers that are followed; it is kept within half a second otherwise."""
-        self._writer.hurry()
-
-    def settle(self, thread_id: str, row: Row, place: int = 0) -> None:
-        """Keep an answer that has ended, whole, and follow it no more."""
-        self._writer.unfollow(row["id"])
-        self.put(thread_id, row, place)
-        self._writer.hurry(now=True)
-
-    def move(self, said_id: str, parent: str, place: int, cell: str) -> None:
-        """Keep a message's new place, and which cell asks it."""
-        self._writer.add(Job(lambda changes: changes.move(said_id, parent, place, cell)))
-
-    def choose(self, thread_id: str, chosen: Mapping[str, str]) -> None:
-        """Keep which child of a message the path takes, by the parent's id; an empty child is none in particular."""
-        taken = dict(chosen)
-        self._writer.add(Job(lambda changes: changes.choose(thread_id, taken)))
-
-    def remove(self, said_ids: Iterable[str]) -> None:
-        """Remove messages."""
-        gone = tuple(said_ids)
-        for said_id in gone:
-            self._writer.unfollow(said_id)
-        self._writer.add(Job(lambda changes: changes.remove(gone)))
+    # Changes that are waited for
 
     def rename(self, thread_id: str, name: str) -> None:
-        """Give a thread another name, and wait until it has it.
+        """Rename a conversation, and wait until that is written.
 
         Raises:
             StoreError: It could not be written.
         """
-        self._writer.add(Job(lambda changes: changes.rename(thread_id, name)))
-        self._done(_FLUSH)
+        self.write(lambda writes: writes.rename(thread_id, name))
+        self._wait_until_done()
 
     def delete(self, thread_id: str) -> None:
-        """Remove a thread with all that was said in it, and wait until it is gone. Its bytes may stay in the file.
+        """Remove a conversation, and wait until that is done. Its bytes can stay in the file, see `forget`.
 
         Raises:
             StoreError: It could not be written.
         """
-        self._writer.add(Job(lambda changes: changes.forget((thread_id,))))
-        self._done(_FLUSH)
+        if self._exists():
+            self.write(lambda writes: writes.forget((thread_id,)))
+            self._wait_until_done()
 
-    def forget(self, thread_ids: Iterable[str] | None = None, *, before: float | None = None) -> None:
-        """Remove threads so that no byte of them stays in the file, and wait until that is done.
+    def forget(self, thread_ids: Iterable[str] | None = None) -> None:
+        """Remove conversations so that no byte of them stays in the file, and wait until that is done.
 
         Args:
-            thread_ids: Which; None for all, with what was asked aside.
-            before: Of all, only those last changed before this moment, in seconds since the epoch.
+            thread_ids: Which; None for all, for the messages in none, and for the answers to rows of maps.
 
         Raises:
             StoreError: It could not be done.
         """
+        chosen = None if thread_ids is None else tuple(thread_ids)
+        self._forget(lambda writes: writes.forget(chosen))
+
+    def forget_answer_rows(self) -> None:
+        """Remove the answers to rows of maps, as `forget` does.
+
+        Raises:
+            StoreError: It could not be done.
+        """
+        self._forget(lambda writes: writes.forget_answer_rows())
+
+    def _forget(self, change: Callable[[Writes], None]) -> None:
         if not self._exists():
             return
-        chosen = None if thread_ids is None else tuple(thread_ids)
         done = threading.Event()
+        until = time.monotonic() + _FORGET
 
-        def forget(changes: Any) -> None:  # noqa: ANN401 - `Changes`, which is imported in the writer's thread
-            changes.renew_index()
-            if chosen is None:
-                changes.forget_before(before)
-            else:
-                changes.forget(chosen)
-
-        def vacuum(changes: Any) -> None:  # noqa: ANN401 - as above
-            while not changes.vacuum():
+        def vacuum(writes: Writes) -> None:
+            while not writes.vacuum():
                 if time.monotonic() > until:
                     return
                 time.sleep(0.1)
             done.set()
 
-        until = time.monotonic() + _FORGET
-        self._writer.add(Job(forget))
-        self._writer.add(Job(vacuum, alone=True))
-        self._done(_FORGET)
+        self.write(change)
+        self.write(vacuum, alone=True)
+        self._wait_until_done(_FORGET)
         if not done.wait(max(0.0, until - time.monotonic())):
-            msg = (
-                f"It is removed, but {self.where} is being read by another kernel, so old bytes may still be in it. "
-                "Close that kernel, and forget once more."
+            raise StoreError(
+                tr(
+                    "It is removed, but {where} is being read by another kernel, so old bytes may still be in it. "
+                    "Close that kernel, and forget once more.",
+                    where=self.where,
+                )
             )
-            raise StoreError(msg)
 
-    def flush(self, timeout: float = _FLUSH) -> bool:
-        """Wait until all is written that was to be; tell whether it is.
+    def _wait_until_done(self, timeout: float = FLUSH) -> None:
+        if not self.flush(timeout):
+            is_busy = tr("{where} is busy, so this is not done yet. It is tried again.", where=self.where)
+            raise StoreError(self.failure or is_busy)
 
-        Args:
-            timeout: Seconds to wait at most.
+    # Questions
+
+    def threads(self, limit: int = _ALL, text: str = "") -> list[Thread]:
+        """Return so many conversations at most, the one changed last first, of those that hold messages.
+
+        Their name or first question contains a text, in any case.
         """
-        return self._writer.flush(timeout)
+        return self._read(lambda reads: reads.threads(limit, text), [])
 
-    def close(self, timeout: float = _FLUSH) -> bool:
-        """Write what waits, as far as that takes no longer than this many seconds, and close the file."""
-        return self._writer.close(timeout)
-
-    # Reading
-
-    def threads(self, limit: int = 50, text: str = "") -> list[Thread]:
-        """Give the threads, the one changed last first; see `reading.threads`.
-
-        Raises:
-            StoreError: The file cannot be read.
-        """
-        return self._read(lambda reading, database: reading.threads(database, limit, text), [])
+    def named(self, name: str) -> list[Thread]:
+        """Return all conversations of a name, the one changed last first, or that of a number (`#12`)."""
+        if name.startswith("#"):
+            return [thread] if (thread := self.find(name)) is not None else []
+        return [thread for thread in self.threads(text=name) if thread.name == name]
 
     def find(self, name: str) -> Thread | None:
-        """Give a thread by its name, or exactly by its number (`#12`); see `reading.find`.
+        """Return the conversation of a name, the one changed last, or that of a number (`#12`)."""
+        return self._read(lambda reads: reads.find(name), None)
 
-        Raises:
-            StoreError: The file cannot be read.
-        """
-        found: Thread | None = self._read(lambda reading, database: reading.find(database, name), None)
-        return found
+    def load(self, thread_id: str) -> tuple[Thread, list[MessageNode], dict[str, str]]:
+        """Return a conversation, its messages, each after its parent, and the chosen child of each.
 
-    def thread(self, thread_id: str) -> Thread | None:
-        """Give a thread by its id.
-
-        Raises:
-            StoreError: The file cannot be read.
-        """
-        found: Thread | None = self._read(lambda reading, database: reading.thread(database, thread_id), None)
-        return found
-
-    def load(self, thread_id: str) -> tuple[Thread, list[Said], dict[str, str]]:
-        """Give a thread, its messages and which of them are chosen; see `reading.load`, and `Tree`.
+        An answer whose process died while it streamed is `interrupted`. One that a process streams now has no
+        `finish_reason`, and the text written so far.
 
         Raises:
             StoreError: It is not there, or the file cannot be read.
         """
-        found: tuple[Thread, list[Said], dict[str, str]] | None = self._read(
-            lambda reading, database: reading.load(database, thread_id), None
-        )
+        found = self._read(lambda reads: reads.load(thread_id), None)
         if found is None:
-            msg = f"That conversation is no longer in {self.where}; %chatglm chats lists those that are."
-            raise StoreError(msg)
+            raise StoreError(
+                tr("That conversation is no longer in {where}; %chatglm chats lists those that are.", where=self.where)
+            )
         return found
 
     def search(self, text: str, limit: int = 20) -> list[Hit]:
-        """Give the messages that hold all of these words or "phrases", the newest first; see `search.wanted`.
+        """Return the messages that hold all of these words and "phrases", the newest first; see `search.parse`."""
+        return self._read(lambda reads: reads.search(text, limit), [])
 
-        Raises:
-            StoreError: The file cannot be read.
+    def of_cell(self, cell: str, name: str = "") -> Thread | None:
+        """Return the conversation, of a name or any, in which a cell has asked last; None also if it cannot be read."""
+        return self._read_quietly(lambda reads: reads.of_cell(cell, name))
+
+    def of_panel(self, cell: str) -> Thread | None:
+        """Return the conversation, the one changed last, that a cell's panel has shown; None as in `of_cell`."""
+        return self._read_quietly(lambda reads: reads.of_panel(cell))
+
+    def answer(self, key: str) -> MessageNode | None:
+        """Return the newest complete answer to the request of a key; None as in `of_cell`."""
+        return self._read_quietly(lambda reads: reads.answer(key))
+
+    def answer_rows(self, keys: Sequence[bytes]) -> dict[bytes, AnswerRow]:
+        """Return the answers to rows of maps that are there, by their keys; none if the file cannot be read.
+
+        It reads the file as it is, and waits for no change.
         """
-        if self._exists():
-            self._writer.catch_up(_FLUSH)
-        return self._read(lambda reading, database: reading.search(database, text, limit), [])
+        try:
+            return self._read(lambda reads: reads.answer_rows(keys), {}, at_once=True)
+        except StoreError:
+            return {}
 
-    def cell(self, cell: str, name: str = "") -> Thread | None:
-        """Give the thread in which a cell has asked last; None where none is known, also where nothing can be read.
+    def count_answer_rows(self) -> int:
+        """Return how many answers to rows of maps there are."""
+        return self._read(lambda reads: reads.count_answer_rows(), 0)
 
-        Args:
-            cell: As in `Place`.
-            name: The thread's name, if it must have one.
-        """
-        # A kernel's first question waits for this: it looks at what is there, without opening all to write.
-        return self._quietly(lambda reading, database: reading.of_cell(database, cell, name), at_once=True)
-
-    def panel(self, cell: str) -> Thread | None:
-        """Give the thread, changed last, that a cell's panel has shown; None as in `cell`."""
-        return self._quietly(lambda reading, database: reading.of_panel(database, cell), at_once=True)
-
-    def answer(self, key: str) -> Said | None:
-        """Give the newest answer that ended well to the request of that key; None as in `cell`."""
-        return self._quietly(lambda reading, database: reading.answer(database, key))
+    def _is_there(self) -> bool:
+        return self.where == MEMORY or (self.is_on and os.path.exists(self.where))  # noqa: PTH110 - no Path is needed
 
     def _exists(self) -> bool:
-        """Tell whether there is a file, once all is in it that is to be."""
-        if self.where == MEMORY or os.path.exists(self.where):  # noqa: PTH110 - no Path is needed for it
-            self._writer.open()
-        self.flush(_FLUSH)
-        return self.where == MEMORY or os.path.exists(self.where)  # noqa: PTH110 - as above
+        """Return whether there is a file, once all is in it that waits."""
+        if self._is_there():
+            self.open_file()
+        self.flush()
+        return self._is_there()
 
-    def _done(self, timeout: float) -> None:
-        if not self._writer.flush(timeout):
-            msg = self.trouble or f"{self.where} is busy, so this is not done yet. It is tried again."
-            raise StoreError(msg)
-
-    def _quietly(self, ask: Callable[[Any, sqlite3.Connection], _T | None], *, at_once: bool = False) -> _T | None:
+    def _read_quietly(self, ask: Callable[[Reads], _T | None]) -> _T | None:
+        """Read the file as it is, for a kernel's first question waits for this; return None if that fails."""
         try:
-            return self._read(ask, None, at_once=at_once)
+            return self._read(ask, None, at_once=self.is_idle)
         except StoreError:
             return None
 
-    def _read(self, ask: Callable[[Any, sqlite3.Connection], _T], nothing: _T, *, at_once: bool = False) -> _T:
-        if not (at_once and self._writer.is_idle) and not self._exists():
+    def _read(self, ask: Callable[[Reads], _T], nothing: _T, *, at_once: bool = False) -> _T:
+        if not (self._is_there() if at_once else self._exists()):
             return nothing
         import sqlite3
 
-        from . import reading
-        from .troubles import Refusal
+        from .errors import RefusedFileError
 
         try:
-            with self._writer.file.reading() as database:
-                return nothing if database is None else ask(reading, database)
-        except (sqlite3.Error, OSError, Refusal) as error:
-            trouble = self._writer.found(error)
-            if trouble.name == "damaged":
+            with self.file.reading() as reads:
+                return nothing if reads is None else ask(reads)
+        except (sqlite3.Error, OSError, RefusedFileError) as error:
+            failure = self.failure_to_read(error)
+            if failure.kind == "damaged":
                 return nothing
-            raise StoreError(trouble.sentence) from error
+            raise StoreError(failure.message) from error
 
 
 _stores: dict[str, Store] = {}
-_guard = threading.Lock()
+_lock = threading.Lock()
 
 
-def open_store(where: str = "") -> Store | None:
-    """Give the store there is at a place: the same one to all who ask; nothing is made before something is kept.
-
-    Args:
-        where: A path, `:memory:` or `off`; empty for what is configured, see `place.place`.
-
-    Returns:
-        The store; None where it is off.
-    """
-    found = place(where)
-    if found == OFF:
-        return None
-    with _guard:
+def open_store(where: str = "") -> Store:
+    """Return the store at a place (see `locate`), the same one for all callers; it makes no file before it is used."""
+    found = locate(where)
+    with _lock:
         store = _stores.get(found)
         if store is None:
             if not _stores:
-                _first()
+                _register()
             store = _stores[found] = Store(found)
         return store
 
 
-def close_stores(timeout: float = _FLUSH) -> None:
-    """Write what waits everywhere, within this many seconds, and close all files."""
+def close_stores(timeout: float = FLUSH) -> None:
+    """Write what waits in all stores and close them, within `timeout` seconds."""
     until = time.monotonic() + timeout
     for store in list(_stores.values()):
         store.close(max(0.0, until - time.monotonic()))
 
 
-def _first() -> None:
+def _register() -> None:
     atexit.register(close_stores)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
-            before=partial(_at_fork, "before_fork"),
-            after_in_parent=partial(_at_fork, "after_fork_in_parent"),
-            after_in_child=partial(_at_fork, "after_fork_in_child"),
+            before=lambda: _each(Store.before_fork),
+            after_in_parent=lambda: _each(Store.after_fork_in_parent),
+            after_in_child=_after_fork_in_child,
         )
 
 
-def _at_fork(what: str) -> None:
-    global _guard  # noqa: PLW0603 - a lock that another thread held at the fork stays held for ever
-    if what == "after_fork_in_child":
-        _guard = threading.Lock()
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - one that another thread held at the fork would stay held for ever
+    _lock = threading.Lock()
+    _each(Store.after_fork_in_child)
+
+
+def _each(step: Callable[[Store], None]) -> None:
     for store in list(_stores.values()):
-        getattr(store._writer, what)()  # noqa: SLF001 - a part of the store
+        step(store)

@@ -1,38 +1,52 @@
-"""Notices that a server has fallen silent; no I/O."""
+"""A timer that notices that a server has fallen silent; no I/O."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+
+from .._event_loops import running_loop
 
 _LATE = 0.5
-"""Seconds by which a timer may be late before the loop counts as having been blocked; then all starts anew."""
+"""Seconds by which the timer may be late; if it is later, the loop was blocked, and the time starts anew."""
 
 
 class Watchdog:
-    """Bites when nothing worth the name has come for `timeout` seconds.
+    """Calls `bite` when no event has come for `timeout` seconds.
 
-    One timer that arms itself anew, so that a chunk costs no more than a flag. Only the server's own
-    silence counts: not the time in which the caller is busy with what has come, and not the time in
+    There is one timer, which is set again when it fires, so that a chunk costs no more than a flag. Only the
+    server's own silence counts: not the time in which the caller is busy with what has come, and not the time in
     which the event loop was blocked (a notebook's often is, by the user's own cells).
 
     Args:
         timeout: Seconds.
 
     Attributes:
-        alive: Set to True when something has come.
+        alive: To be set to True when an event has come.
         bitten: Whether the silence was too long.
-        ending: Whether silence is the end that is waited for, no failure.
-        bite: What is done about it, once.
+        ending: Whether silence is the expected end, no failure.
+        bite: Called once, when the silence is too long.
     """
 
-    __slots__ = ("_due", "_handle", "_loop", "_since", "alive", "bite", "bitten", "ending", "timeout")
+    __slots__ = (
+        "_due",
+        "_grace",
+        "_handle",
+        "_loop",
+        "_since",
+        "_timeout",
+        "alive",
+        "bite",
+        "bitten",
+        "ending",
+        "timeout",
+    )
 
     def __init__(self, timeout: float) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self._since = self._loop.time()
-        self.timeout = timeout
+        self.timeout = self._timeout = timeout
+        self._grace: float | None = None
         self.alive = False
         self.bitten = False
         self.ending = False
@@ -40,26 +54,24 @@ class Watchdog:
         self._arm()
 
     def listen(self) -> None:
-        """Tell that the caller waits for the server again."""
+        """Count from now if an event has come: the caller waits for the server again."""
         if self.alive:
             self.alive = False
             self._since = self._loop.time()
 
-    def end_within(self, seconds: float) -> None:
-        """From now on expect the end: silence for this long is as good as it."""
-        if not self.ending:
-            self.ending = True
-            self.timeout = min(seconds, self.timeout)
+    def end_within(self, seconds: float | None) -> None:
+        """Expect the end from now on: silence of this length stands for it. None: expect it no more."""
+        if seconds != self._grace:
+            self._grace = seconds
+            self.ending = seconds is not None
+            self.timeout = self._timeout if seconds is None else min(seconds, self._timeout)
             self._since = self._loop.time()
             self._handle.cancel()
             self._arm()
 
-    @asynccontextmanager
-    async def guard(self) -> AsyncGenerator[None]:
-        """Raise `TimeoutError` out of a block in which the watchdog bites. The block must not yield."""
-        async with asyncio.timeout(None) as limit:
-            self.bite = lambda: limit.reschedule(self._loop.time())
-            yield
+    def guard(self, limit: asyncio.Timeout) -> None:
+        """Have a block that runs under `limit` end with `TimeoutError` when the watchdog bites."""
+        self.bite = lambda: limit.reschedule(self._loop.time())
 
     def stop(self) -> None:
         """Bite no more."""

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 
 from .._chat import Chat
-from .._comms import can_show_button
 from .._errors import ConfigError
+from .._event_loops import TICK
+from .._jupyter.shell import can_show_widget, current_shell, loaded_magics
+from .._jupyter.widgets import unopened
+from .._language import tr
 from .._reply import Reply
-from .actions import Actions
-from .asking import Asking
-from .desk import Desk, shell
-from .session import Session
-from .settings import Settings
-from .still import still
+from .._tools.loop import ToolUse
+from .._workspace import Workspace
+from .actions import EMPTY, Actions
+from .run import PanelRun
+from .state import PanelState
 from .transcript import Transcript
+from .view import static_view
 
 __all__ = ["ChatPanel"]
-
-_TICK = 0.05
-"""Seconds between two looks at a reply that a cell waits for; they let an interrupt bite."""
 
 
 class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
@@ -32,28 +33,50 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         chat: The conversation. Without one, where `%load_ext chatglm_magic` was run, the one that cells ask in;
             else a new one, answered as `Chat()` would.
         height: How high it is, a CSS length.
+        tools: Functions that the model may ask for; a card in the panel asks about each call.
+        chain_limit: How often the model may ask for functions in one answer; None for the usual number.
 
-    A reply that a panel asked for runs on when a cell is interrupted; it is stopped by Stop. Where no widget
-    can be shown, in a terminal or a headless run, what has been said so far is shown as text.
+    Raises:
+        ConfigError: A function cannot be a tool.
+
+    A reply that was asked for in a panel goes on when a cell is interrupted; Stop ends it. Where no widget can be
+    shown, in a terminal or a headless run, what has been said so far is shown as text. The panel speaks the language
+    that `%config` or CHATGLM_LANG sets, else that of the page.
     """
 
-    def __init__(self, chat: Chat | None = None, *, height: str = "min(36rem, 70vh)") -> None:
-        desk = desk_for(chat)
-        self._transcript = Transcript(height)
-        self._session = Session(desk, chat or desk.first(), self._transcript.tell)
-        self._settings = Settings(self._session.chat, self._session.later)
-        self._actions = Actions(self._session, self._settings)
-        self._transcript.on_msg(self._receive)
-        super().__init__([self._transcript, self._settings.box])
-        self.add_class("chatglm-panel")
+    def __init__(
+        self,
+        chat: Chat | None = None,
+        *,
+        height: str = "min(36rem, 70vh)",
+        tools: Sequence[Callable[..., Any]] = (),
+        chain_limit: int | None = None,
+    ) -> None:
+        offer = {"tools": list(tools), "chain_limit": chain_limit} if tools else {}
+        workspace = _workspace_for(chat)
+        shell = current_shell()
+        self._is_open = can_show_widget(shell)
+        with unopened(shell):
+            self._transcript = Transcript(height)
+            self._state = PanelState(workspace, chat or workspace.chat_for_panel(), self._transcript.tell, offer)
+            self._actions = Actions(self._state)
+            self._transcript.on_msg(lambda _, content, buffers: self._actions.receive(content, buffers))
+            super().__init__([self._transcript])
+            self.add_class("chatglm-panel")
+        if tools:
+            try:
+                ToolUse.of(tools, None, chain_limit)
+            except ConfigError:  # told here, not with the first question
+                self.close()
+                raise
 
     @property
     def chat(self) -> Chat:
         """The conversation that is shown."""
-        return self._session.chat
+        return self._state.chat
 
     async def send(self, text: str) -> Reply:
-        """Ask in the panel's conversation, as if it had been typed there, and wait for the reply.
+        """Ask in the panel's conversation, as if the text had been typed there, and wait for the reply.
 
         An interrupt ends the waiting, not the reply.
 
@@ -62,43 +85,34 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             ChatGLMError: The reply failed; `.reply` holds what had arrived.
         """
         if not text.strip():
-            msg = "There is nothing to ask: the message is empty."
-            raise ConfigError(msg)
-        asking = Asking(self.chat, text)
-        self._session.later(lambda: self._actions.ask(asking))
-        while not asking.done:  # noqa: ASYNC110 - it ends in another loop
-            await asyncio.sleep(_TICK)
-        if asking.error is not None:
-            raise asking.error
-        return asking.reply
+            raise ConfigError(tr(EMPTY))
+        run = PanelRun(self.chat, text)
+        self._actions.begin(run)
+        while not run.done:  # noqa: ASYNC110 - it ends in another loop, and an interrupt only bites where this one wakes
+            await asyncio.sleep(TICK)
+        if run.error is not None:
+            raise run.error
+        return run.reply
 
     def close(self) -> None:
-        """Take the panel off the page. The conversation stays, and so does a reply that is on its way."""
-        self._session.close()
-        self._settings.close()
+        """Take the panel off the page. The conversation stays, and a reply that is coming goes on."""
+        self._state.close()
         self._transcript.close()
         super().close()
 
-    def _receive(self, _: object, content: object, buffers: object) -> None:
-        del buffers
-        self._actions.receive(content)
-
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:  # noqa: ANN401 - IPython's own protocol
-        """Show the widget where somebody may use it, and what was said where not."""
-        said = still(self.chat.name, self.chat.tree.path())
-        here = shell()
-        if here is None or not can_show_button(here):
-            return said
-        shown = super()._repr_mimebundle_(**kwargs)
-        data, *rest = shown if isinstance(shown, tuple) else (shown,)
-        return (data | said, *rest) if rest else data | said
+        """Return what was said, and the widget too where somebody may use it."""
+        static = static_view(self.chat.name, self.chat.tree.path())
+        if not (self._is_open and can_show_widget(current_shell())):
+            return static
+        # The transcript knows what else Colab must be told to show widgets of other makers.
+        metadata = (self._transcript._repr_mimebundle_() or ({}, {}))[1]
+        return super()._repr_mimebundle_(**kwargs) | static, metadata
 
 
-def desk_for(chat: Chat | None) -> Desk:
-    """Give the desk of the magics, where they are loaded and the conversation is one of theirs."""
-    here = shell()
-    magics = None if here is None else here.magics_manager.registry.get("ChatGLMMagics")
-    desk: Desk | None = getattr(magics, "desk", None)
-    if desk is not None and (chat is None or any(chat is one for one in desk.opened().values())):
-        return desk
-    return Desk(chat if chat is not None else Chat())
+def _workspace_for(chat: Chat | None) -> Workspace:
+    """Return the workspace of the magics if the conversation is one of theirs, else a new one."""
+    workspace: Workspace | None = getattr(loaded_magics(), "workspace", None)
+    if workspace is not None and (chat is None or any(chat is one for one in workspace.chats.values())):
+        return workspace
+    return Workspace(chat=chat if chat is not None else Chat())

@@ -1,9 +1,19 @@
-"""A notebook cell: finished blocks stay, only the tail is updated.
+"""A reply in the output of the cell that asked: finished blocks, a tail that is repainted, one output at the end.
 
-What is sent grows linearly with the reply: a block of Markdown that is final is not sent again before
-the end, and the longer the tail, the rarer it is repainted. JupyterLab folds a cell's outputs beyond
-50, so each block is a little longer than the one before, and when they are used up they become one, at
-twice the length each time. At the end all give way to one output, the one that is saved.
+The messages are those that the most front ends handle (JupyterLab, Notebook, VS Code, Colab, qtconsole, Jupyter's and
+Spyder's consoles, `jupyter run`, nbclient and what is made of it, Voilà):
+
+1. `display_data` with the status line, as Markdown and as plain text: consoles show it at once.
+2. `update_display_data` of that display while the reply grows, and one more `display_data` for each block; consoles
+   and `ipywidgets.Output` ignore updates.
+3. At the end one `display_data` of its own, without a `display_id`, with the whole reply as Markdown and as plain text.
+   In a cell that holds nothing else `clear_output` with `wait` goes before it; among other outputs the growing ones
+   are emptied behind it, each by an update with a text (VS Code does not empty an output whose update has no data).
+
+In an `ipywidgets.Output` the growing outputs are widgets (`WidgetPublisher`). A console that has started its kernel
+itself is known: text streams there as it comes (`PlainRenderer`), since it could not take back what it has shown.
+Where nobody watches (nbclient, papermill, nbval, an engine of ipyparallel) only the last message is sent, by a
+`QuietRenderer`.
 """
 
 from __future__ import annotations
@@ -14,49 +24,80 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from .._coalesce import Coalescer
-from .._compose import bundle
-from .._events import Event, Finished, Usage
-from .._markdown.links import literal
+from .._events import Event, Finished, ToolStarted, Usage
+from .._jupyter.shell import Publisher
+from .._language import language, tr
+from .._markdown.links import literal, visible
+from .._markdown.reply_markdown import UNFINISHED
+from .._markdown.table import Tabular
 from .._reply import Reply
-from . import Publisher
-from ._draft import Draft, Frame
+from . import Renderer
+from .draft import Draft, Frame, ValueDraft
+from .output import bundle
 
 _BLOCK = 300
-"""Characters that a tail may have at the beginning, before what is final of it becomes a block."""
+"""Characters of the first tail, before its finished part becomes a block."""
 _BLOCKS = 46
-"""How many blocks a reply may have in a cell of its own: JupyterLab's 50 outputs, less what we add ourselves."""
+"""Blocks of a reply in a cell of its own: JupyterLab shows 50 outputs, and some are not ours."""
 _GROWTH = 1.05
-"""How much longer each block is than the one before: 46 of them hold some 40,000 characters."""
+"""Each block is longer than the one before by this factor: 46 of them hold some 40,000 characters."""
 _BLOCKS_AMONG_OTHERS = 4
-"""How many it may have in a cell with outputs of the user's: there they stay behind, empty, at the end."""
+"""Blocks in a cell with outputs of the user's, which must not be cleared: empty blocks stay there at the end."""
 _CLEARED = 8
-"""Blocks from which it takes fewer messages to clear the cell than to empty them one by one."""
+"""Blocks from which clearing the cell takes fewer messages than emptying them one by one."""
 _PERIOD = 0.055
-"""Seconds between two paints at least."""
+"""Least seconds between two paints."""
 _GAP = 0.05
 """Seconds for each message sent: servers drop what comes too fast, and the end of a reply with it."""
-_WEIGHT = 650
-"""Bytes that a message weighs by itself."""
+_ENVELOPE = 650
+"""Bytes of a message without its content."""
 _CALM = 0.1
-"""Seconds that a reader waits at most for a tail of usual length."""
 _CALM_RATE = 15_000
-"""Bytes a second that repainting such a tail may take."""
-_LONG_CALMS = ((15_000, 0.11), (3_000, 0.09))
-"""Characters of a page, and seconds that its reader waits at least: each paint lays the page out anew."""
-_RATE = 28_000
-"""Bytes a second that anything may take: the longer what was sent, the longer the rest behind it."""
+"""A tail is repainted at no more than this many bytes a second, but at least every `_CALM` seconds."""
+_LONG_CALMS = ((15_000, 0.11), (1_000, 0.1))
+"""Characters of the reply, and the least seconds between paints from there on: each paint lays the page out anew."""
 _LONGEST = 1.0
-"""Seconds of that rest at most: behind a book that came at once, the next words are waited for too."""
+_RATE = 28_000
+"""Nothing takes more than this many bytes a second, but no paint is delayed by more than `_LONGEST` seconds."""
 _RENDER = 0.0001
-"""Seconds of rest for each character: a front end needs 5.5 µs to render it and is to be idle else."""
+"""Seconds for each character of the tail: a front end renders one in 5.5 µs and should be idle most of the time."""
 _THINKING = 0.25
-"""Seconds between two glances at a thought."""
+"""Least seconds between two paints of thinking."""
 _EMPTY = {"text/plain": ""}
-_STREAMING = {"chatglm_magic": {"status": "streaming"}}
 
 
-class CellRenderer:
+class Throttle:
+    """Calls `paint` soon after each change, but not more often than once in `period` seconds.
+
+    The first change is painted at once, a later one by the first `touch` or `tick` after the period.
+
+    Args:
+        paint: Shows all changes so far.
+        period: Least seconds between two calls; may be changed at any time.
+        clock: Seconds from any fixed point.
+    """
+
+    def __init__(self, paint: Callable[[], None], period: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.period = period
+        self._paint = paint
+        self._clock = clock
+        self._changed = False
+        self._painted = -math.inf
+
+    def touch(self) -> None:
+        """Paint a change now if the period has passed, else with the first call after it."""
+        self._changed = True
+        self.tick()
+
+    def tick(self) -> None:
+        """Paint if something has changed and the period has passed."""
+        if self._changed and self._clock() - self._painted >= self.period:
+            self._changed = False
+            self._paint()
+            self._painted = self._clock()  # after the paint: the next one must not follow a slow one at once
+
+
+class CellRenderer(Renderer):
     """Shows a reply in the output of the cell that asked.
 
     Args:
@@ -65,7 +106,9 @@ class CellRenderer:
         hz: Paints a second at most; never more than 18.
         show_thinking: Whether thinking is shown.
         show_usage: Whether tokens and seconds are shown at the end.
-        form: As what the whole is shown at the end; see `bundle`.
+        form: The form of the final output, as in `bundle`. `text` and `json` are shown as they are written while
+            they grow too, not as the Markdown that they may look like.
+        schema: What the answer has to be, where it is shown as a table; None for text.
         clock: Seconds from any fixed point.
     """
 
@@ -78,6 +121,7 @@ class CellRenderer:
         show_thinking: bool = True,
         show_usage: bool = False,
         form: str = "md",
+        schema: Tabular | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._publisher = publisher
@@ -88,12 +132,15 @@ class CellRenderer:
         self._form = form
         self._clock = clock
         self._slots = _Slots(publisher)
-        self._draft = Draft(show_thinking=show_thinking)
-        self._coalescer = Coalescer(self._paint, self._period, clock)
-        self._settled: list[str] = []  # what stands in blocks
-        self._joined = 0  # characters that stand in one block, since all blocks were used up
+        if schema is not None:
+            self._draft: Draft = ValueDraft(schema, show_thinking=show_thinking)
+        else:
+            self._draft = Draft(show_thinking=show_thinking, fence=form if form in {"text", "json"} else "")
+        self._throttle = Throttle(self._paint, self._period, clock)
+        self._blocks: list[str] = []  # Markdown of the finished blocks
+        self._joined = 0  # characters of the block that took the place of all when they were used up
         self._label = ""
-        self._note = "waiting"
+        self._note = ""
         self._opened = clock()
         self._second = 0
 
@@ -101,114 +148,121 @@ class CellRenderer:
         """Show a status line at once."""
         self._label = label
         self._opened = self._clock()
-        self._coalescer.touch()
+        self._throttle.touch()
 
     def status(self, text: str) -> None:
-        """Say why nothing has come yet."""
+        """Say in the status line why nothing has come yet."""
         self._note = text
         if not self._draft.started:
-            self._coalescer.touch()
+            self._throttle.touch()
 
     def write(self, event: Event) -> None:
-        """Take one event; what is shown of it follows at the next paint, which for the first words is now."""
+        """Take one event. It is shown with the next paint; the first words are painted now."""
         draft = self._draft
-        before = draft.started, draft.thinking_since is None
+        before = draft.stage
         draft.add(event, self._clock())
         if isinstance(event, (Usage, Finished)):
-            return  # the end follows
-        if (draft.started, draft.thinking_since is None) != before:
-            self._coalescer.period = 0.0
-        self._coalescer.touch()
+            return  # `close` shows them
+        if isinstance(event, ToolStarted):
+            self._exclusive = False  # what a function prints and draws is the user's, and stays
+        if draft.stage != before:
+            self._throttle.period = 0.0
+        self._throttle.touch()
 
     def tick(self) -> None:
-        """Paint what is due; where no words come, the seconds so far."""
+        """Paint what is due; while no words come, the seconds so far."""
         since = self._opened if not self._draft.started else self._draft.thinking_since
         if since is not None and int(self._clock() - since) != self._second:
             self._second = int(self._clock() - since)
-            self._coalescer.touch()
-        self._coalescer.tick()
+            self._throttle.touch()
+        self._throttle.tick()
 
     def close(self, reply: Reply, error: BaseException | None) -> None:
         """Put one output in the place of all; nothing where an error comes instead of any word."""
-        if error is not None and not reply.parts and reply.finish_reason == "error":
+        if error is not None and not (reply.parts or reply.tool_runs) and reply.finish_reason == "error":
             self._clear()
             return
         data, metadata = bundle(reply, show_thinking=self._show_thinking, show_usage=self._show_usage, form=self._form)
-        if self._exclusive:
-            if self._slots.sent:  # what was shown before us, if anything, is not ours to clear
-                self._publisher.clear_output(wait=True)
-            self._publisher.publish(data, metadata=metadata)
-            return
-        self._slots.restart()
-        self._slots.show(data, metadata)
+        if self._exclusive and self._slots.sent:  # what was shown before us, if anything, is not ours to clear
+            self._publisher.clear_output(wait=True)
+        self._publisher.publish(data, metadata=metadata)
+        if not self._exclusive:
+            self._slots.empty()  # not before: the page would be shorter for a moment, and jump
 
-    def _paint(self, _: str) -> None:
-        """Show finished blocks and the tail, then rest for as long as that was heavy."""
+    def _paint(self) -> None:
+        """Show the finished blocks and the tail; set how long to wait with the next paint."""
         now = self._clock()
         if not self._draft.started:
-            self._slots.show(_markdown(self._status_line(now)))
-            self._coalescer.period = self._period
+            line = self._status_line(now)
+            self._slots.show({**_markdown(f"*{literal(line)}*"), "text/plain": f"{visible(line)}\n"})
+            self._throttle.period = self._period
             return
         frame = self._draft.frame(self._limit(), now)
         messages = self._slots.sent
         if frame.anew:
             self._clear_blocks()
-            self._settled.clear()
+            self._blocks.clear()
             self._joined = 0
-        self._settled += frame.finished
+        self._blocks += frame.finished
         if frame.finished and self._exclusive and self._slots.used >= _BLOCKS:
             frame = self._join(frame)
-        self._slots.show_below([_markdown(text) for text in (*frame.finished, frame.tail)], moves=frame.moves)
-        self._coalescer.period = max(self._rest(frame), _GAP * (self._slots.sent - messages))
+        texts = [*frame.finished, frame.tail]
+        if self._slots.at_top:  # where it stays: taken away below the text, it would make the page jump
+            texts[0] = f"*[{tr(UNFINISHED)}]*\n\n{texts[0]}"
+        self._slots.show_below(list(map(_markdown, texts)))
+        self._throttle.period = max(self._pause(frame), _GAP * (self._slots.sent - messages))
 
     def _join(self, frame: Frame) -> Frame:
-        """Let one block take the place of all."""
-        self._settled = ["\n\n".join(self._settled)]
-        self._joined = len(self._settled[0])
-        self._publisher.clear_output(wait=True)
-        self._slots = _Slots(self._publisher, sent=self._slots.sent + 1)
-        return Frame(list(self._settled), frame.tail, anew=False)
+        """Put one block in the place of all."""
+        self._blocks = ["\n\n".join(self._blocks)]
+        self._joined = len(self._blocks[0])
+        self._clear_cell()
+        return Frame(list(self._blocks), frame.tail, anew=False)
 
     def _limit(self) -> float:
-        """Give the characters that a tail may have: few at first, more the more blocks there are."""
-        size, blocks = self._draft.size, self._slots.used
+        """Return the characters that the tail may have: few at first, more with each block."""
+        size, used = self._draft.size, self._slots.used
         if not self._exclusive:
-            return max(4 * _BLOCK, size / 2) if blocks < _BLOCKS_AMONG_OTHERS else math.inf
-        share = (_GROWTH - 1) / (_GROWTH**_BLOCKS - 1)  # of the first of as many blocks as may come, that grow so
-        return max(_BLOCK, self._joined * share) * _GROWTH**blocks
+            return max(4 * _BLOCK, size / 2) if used < _BLOCKS_AMONG_OTHERS else math.inf
+        # After a join as many blocks may come again: together they grow by as much as the joined one holds.
+        first = self._joined * (_GROWTH - 1) / (_GROWTH**_BLOCKS - 1)
+        return max(_BLOCK, first) * _GROWTH**used
 
-    def _rest(self, frame: Frame) -> float:
-        """Give the seconds to the next paint."""
+    def _pause(self, frame: Frame) -> float:
+        """Return the seconds to the next paint; see the constants."""
         if self._draft.thinking_since is not None:
             return max(self._period, _THINKING)
-        tail = _size(frame.tail)
+        tail = _bytes(frame.tail)
         return max(
             self._period,
             next((seconds for size, seconds in _LONG_CALMS if self._draft.size > size), 0.0),
             min(_CALM, tail / _CALM_RATE),
-            min(_LONGEST, (tail + sum(map(_size, frame.finished))) / _RATE),
+            min(_LONGEST, (tail + sum(map(_bytes, frame.finished))) / _RATE),
             len(frame.tail) * _RENDER,
         )
 
     def _status_line(self, now: float) -> str:
         seconds = now - self._opened
-        since = f" · {seconds:.0f} s" if seconds >= 1 else ""
-        return f"*{literal(self._label)} · {literal(self._note)}{since}*"
+        since = tr("{seconds:.0f} s", seconds=seconds) if seconds >= 1 else ""
+        return " · ".join(filter(None, (self._label, self._note or tr("waiting"), since)))
 
     def _clear_blocks(self) -> None:
         if self._exclusive and self._slots.used > _CLEARED:
-            self._publisher.clear_output(wait=True)
-            self._slots = _Slots(self._publisher, sent=self._slots.sent + 1)
+            self._clear_cell()
         else:
             self._slots.restart()
 
+    def _clear_cell(self) -> None:
+        """Clear the cell when the next output comes, and begin with new displays."""
+        self._publisher.clear_output(wait=True)
+        self._slots = _Slots(self._publisher, sent=self._slots.sent + 1)
+
     def _clear(self) -> None:
-        """Take away what was shown: an error comes in its place."""
+        """Remove what was shown: an error comes in its place."""
         if self._exclusive:
             self._publisher.clear_output(wait=True)
-        elif self._slots.used:
-            self._slots.restart()
-            self._slots.show(_EMPTY)
+        else:
+            self._slots.empty()
 
 
 class _Slots:
@@ -222,53 +276,59 @@ class _Slots:
         self.sent = sent
         self._publisher = publisher
         self._name = uuid.uuid4().hex[:12]
-        self._shown: list[bool] = []  # of each display, whether there is anything in it
-        self._at = 0
+        self._filled: list[bool] = []  # whether there is anything in each display
+        self._current = 0
 
     @property
     def used(self) -> int:
         """How many displays there are."""
-        return len(self._shown)
+        return len(self._filled)
 
-    def show(self, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
-        """Fill the current display; one that is new says that the reply is not whole."""
-        update = self._at < len(self._shown)
+    @property
+    def at_top(self) -> bool:
+        """Whether the current display is the first."""
+        return not self._current
+
+    def show(self, data: dict[str, Any]) -> None:
+        """Fill the current display; its metadata says that the reply is not whole."""
+        update = self._current < len(self._filled)
         if not update:
-            self._shown.append(True)
-            metadata = metadata or _STREAMING
-        self._shown[self._at] = True
-        transient = {"display_id": f"{self._name}-{self._at}"}
-        self._publisher.publish(data, metadata=metadata or {}, transient=transient, update=update)
+            self._filled.append(True)
+        self._filled[self._current] = data is not _EMPTY
+        transient = {"display_id": f"{self._name}-{self._current}"}
+        metadata = {} if data is _EMPTY else {"chatglm_magic": {"status": "streaming", "language": language()}}
+        self._publisher.publish(data, metadata=metadata, transient=transient, update=update)
         self.sent += 1
 
-    def show_below(self, blocks: list[dict[str, Any]], *, moves: bool) -> None:
-        """Fill the current display and those below it, one each; the last one is the current one then.
+    def show_below(self, blocks: list[dict[str, Any]]) -> None:
+        """Fill the current display and those below it, one each; the last one becomes the current one.
 
-        Where some of what the current one shows moves to those below, it comes last. Front ends paint between
-        two messages: were it first, what is seen would grow shorter for a moment, and a page that is scrolled
-        to its end would jump.
+        If there is something in the current one, it is filled last: a part of that may move to those below, front ends
+        paint between two messages, and a page that is scrolled to its end would jump if it were shorter for a moment.
         """
-        first = self._at
-        places = list(range(first, first + len(blocks)))
-        if moves and first < len(self._shown):
-            places.append(places.pop(0))
-        for self._at in places:
-            self.show(blocks[self._at - first], _STREAMING if self._at < first + len(blocks) - 1 else None)
-        self._at = first + len(blocks) - 1
+        first, last = self._current, self._current + len(blocks) - 1
+        below = range(first + 1, last + 1)
+        order = (*below, first) if first < len(self._filled) else (first, *below)
+        for self._current in order:
+            self.show(blocks[self._current - first])
+        self._current = last
 
     def restart(self) -> None:
-        """Empty all displays but the first, and go back to that."""
-        for place in range(1, len(self._shown)):
-            if self._shown[place]:
-                self._at = place
+        """Empty all displays but the first, which becomes the current one."""
+        self.empty(first=1)
+        self._current = 0
+
+    def empty(self, first: int = 0) -> None:
+        """Empty all displays, from the `first` on."""
+        for number in range(first, len(self._filled)):
+            if self._filled[number]:
+                self._current = number
                 self.show(_EMPTY)
-                self._shown[place] = False
-        self._at = 0
 
 
-def _size(text: str) -> int:
-    """Give the bytes of a message that shows this."""
-    return _WEIGHT + len(text.encode(errors="replace"))
+def _bytes(text: str) -> int:
+    """Return the size of a message that shows a text."""
+    return _ENVELOPE + len(text.encode(errors="replace"))
 
 
 def _markdown(text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "browser")]
+sys.path[:0] = [str(ROOT), str(ROOT / "helpers")]
 
 from driver import OpenNotebook, Visitor, visitor  # noqa: E402 - the tests' folders are no packages
 from glm_server import FakeGLM  # noqa: E402
@@ -26,6 +26,8 @@ from tests.bench.wires import PASSAGE  # noqa: E402
 
 GOALS = {20_000: 13.0, 200_000: 20.0}
 """B1 and B2: percent of one core, by the characters that stand there already."""
+COLUMNS, COLUMNS_START, COLUMNS_GOAL = 4, 2_000, 25.0
+"""Models side by side, each at the same rate: how many, the characters of each that stand there, percent of a core."""
 TITLES = (
     f"{'characters':>10} {'goal %':>7} {'thread %':>9} {'long tasks':>11} {'worst ms':>9} {'layout shift':>13}"
     f" {'jumps':>6} {'worst frame ms':>15} {'at the end ms':>14}"
@@ -66,6 +68,7 @@ def stream_on(
     jumps: bool = False,
     pictures: Path | None = None,
     dark: bool = False,
+    columns: int = 1,
 ) -> dict[str, float]:
     """Measure five seconds of a stream on top of `size` characters.
 
@@ -76,13 +79,15 @@ def stream_on(
         jumps: Watch each frame, instead of the time that the main thread is busy.
         pictures: Take pictures instead, and put them there.
         dark: Use the dark theme.
+        columns: How many models answer side by side.
     """
     count = int(STREAM * RATE)
     whole = stretch(size + count * PIECE)
     pause = 3.0 if size < 100_000 else 8.0  # for what stood before to be painted
     glm.forget()
     glm.script(paced_reply([whole[:size], *(whole[at : at + PIECE] for at in range(size, len(whole), PIECE))], pause))
-    ask = f"%%chatglm --base-url {glm.url} -m glm-4.7\ngo on"
+    models = "glm-4.7" if columns == 1 else " -m ".join(f"openai:model-{number}" for number in range(columns))
+    ask = f"%%chatglm --base-url {glm.url} -m {models}\ngo on"
     with person.opens(["%load_ext chatglm_magic", ask, "1 + 1"], dark=dark) as notebook:
         notebook.run(0)
         session = notebook.page.context.new_cdp_session(notebook.page)
@@ -169,13 +174,14 @@ def stop_click(person: Visitor, glm: FakeGLM, times: int) -> list[float]:
     return found
 
 
-def compare(person: Visitor, glm: FakeGLM, size: int, goal: float, runs: int) -> None:
+def compare(person: Visitor, glm: FakeGLM, size: int, goal: float, runs: int, columns: int = 1) -> None:
     """Print the figures of one size."""
-    rows = [stream_on(person, glm, size) for _ in range(runs)]
+    rows = [stream_on(person, glm, size, columns=columns) for _ in range(runs)]
     row = {key: statistics.median(each[key] for each in rows) for key in rows[0]}
-    seen = stream_on(person, glm, size, jumps=True)
+    seen = stream_on(person, glm, size, jumps=True, columns=columns)
+    name = str(size) if columns == 1 else f"{columns} x {size}"
     print(
-        f"{size:10} {goal:7.0f} {row['share']:9.1f} {row['long']:11.0f} {row['longest']:9.0f} {row['shift']:13.3f}"
+        f"{name:>10} {goal:7.0f} {row['share']:9.1f} {row['long']:11.0f} {row['longest']:9.0f} {row['shift']:13.3f}"
         f" {seen['jumps']:6.0f} {seen['frame']:15.0f} {row['end']:14.0f}{'' if row['share'] <= goal else '   MISSED'}",
         flush=True,
     )
@@ -186,6 +192,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true", help="the smaller text only, once")
     arguments.add_argument("--runs", type=int, default=3)
+    arguments.add_argument("--columns", action="store_true", help="models side by side only")
     arguments.add_argument("--pictures", type=Path, help="where to put pictures of a growing reply, light and dark")
     given = arguments.parse_args()
     with FakeGLM() as glm, visitor() as person:
@@ -193,9 +200,13 @@ def main() -> None:
             for dark in (False, True):
                 stream_on(person, glm, 1000, pictures=given.pictures, dark=dark)
         print(TITLES)
+        if given.columns:
+            compare(person, glm, COLUMNS_START, COLUMNS_GOAL, given.runs, COLUMNS)
+            return
         for size, goal in GOALS.items():
             if not given.quick or size == min(GOALS):
                 compare(person, glm, size, goal, 1 if given.quick else given.runs)
+        compare(person, glm, COLUMNS_START, COLUMNS_GOAL, 1 if given.quick else given.runs, COLUMNS)
         stops = stop_click(person, glm, 2 if given.quick else 5)
         print(f"Stop click to hang-up: median {statistics.median(stops):.0f} ms, most {max(stops):.0f} ms")
 

@@ -1,8 +1,9 @@
-"""Ways to read a chat stream, each an async function that returns (characters, seconds to the first piece).
+"""Ways to read a chat stream, each an async function that returns (characters of text, seconds to the first piece).
 
-    python -m tests.bench.contestants NAME ORIGIN WIRE TOKENS      prints one JSON line of figures
+    python -m tests.bench.contestants NAME ORIGIN WIRE TOKENS PAUSE      prints one JSON line of figures
 
-Each runs in a process of its own, after one short warm-up request.
+Each runs in a process of its own, after one short warm-up request. The wires are those of `tests.bench.wires`:
+`openai`, and all others are chatglm.cn's.
 """
 
 from __future__ import annotations
@@ -12,15 +13,13 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from typing import Any
 
 Outcome = tuple[int, float]
-PATHS = {
-    "openai": "{origin}/openai/{tokens}/{pause}/chat/completions",
-    "web": "{origin}/web/{tokens}/{pause}/chatglm/mainchat-api/guest/stream",
-    "long": "{origin}/long/{tokens}/{pause}/chatglm/mainchat-api/guest/stream",
-}
+_OPENAI_PATH = "/chat/completions"
+_WEB_PATH = "/chatglm/mainchat-api/guest/stream"
 
 
 async def limit(url: str, wire: str) -> Outcome:
@@ -28,40 +27,44 @@ async def limit(url: str, wire: str) -> Outcome:
     import aiohttp
     import orjson
 
-    started, first, size, seen = time.perf_counter(), 0.0, 0, 0
-    rest = b""
-    async with aiohttp.ClientSession() as session, session.post(url, json={"stream": True}) as response:
-        async for chunk in response.content.iter_any():
-            *lines, rest = (rest + chunk).split(b"\n")  # one byte is looked for much faster than two
-            for line in lines:
-                if not line.startswith(b"data: {"):
-                    continue
-                frame = orjson.loads(line[6:])
-                if wire == "openai":
-                    text = frame["choices"][0]["delta"].get("content") or ""
-                else:
-                    whole = frame["parts"][0]["content"][0]["text"]
-                    text, seen = whole[seen:], len(whole)
-                size += len(text)
-                first = first or time.perf_counter() - started
-    return size, first
+    async def lines() -> AsyncIterator[list[bytes]]:
+        rest = b""
+        async with aiohttp.ClientSession() as session, session.post(url, json={"stream": True}) as response:
+            async for chunk in response.content.iter_any():
+                *whole, rest = (rest + chunk).split(b"\n")  # one byte is looked for much faster than two
+                yield whole
+
+    return await _count(lines(), orjson.loads, wire)
 
 
 async def seed(url: str, wire: str) -> Outcome:
     """Read line by line with the standard library's JSON: the loop most providers are written as."""
     import aiohttp
 
+    async def lines() -> AsyncIterator[list[bytes]]:
+        async with aiohttp.ClientSession() as session, session.post(url, json={"stream": True}) as response:
+            async for line in response.content:
+                yield [line]
+
+    return await _count(lines(), json.loads, wire)
+
+
+async def _count(reads: AsyncIterator[list[bytes]], loads: Callable[[bytes], Any], wire: str) -> Outcome:
+    """Count what the data lines of a stream add to the text."""
     started, first, size, seen = time.perf_counter(), 0.0, 0, 0
-    async with aiohttp.ClientSession() as session, session.post(url, json={"stream": True}) as response:
-        async for line in response.content:
-            if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
+    async for lines in reads:
+        for line in lines:
+            if not line.startswith(b"data:") or b"[DONE]" in line[:16]:
                 continue
-            frame = json.loads(line[6:])
+            frame = loads(line[5:])
             if wire == "openai":
                 text = frame["choices"][0]["delta"].get("content") or ""
             else:
-                whole = frame["parts"][0]["content"][0]["text"]
-                text, seen = whole[seen:], len(whole)
+                text = frame["parts"][-1]["content"][0].get("text", "")
+                if wire == "web-delta":
+                    text = text if frame["status"] == "init" else ""
+                else:
+                    text, seen = text[seen:], len(text)
             size += len(text)
             first = first or time.perf_counter() - started
     return size, first
@@ -69,14 +72,41 @@ async def seed(url: str, wire: str) -> Outcome:
 
 async def ours(url: str, wire: str) -> Outcome:
     """Read through our provider, to typed events."""
-    from chatglm_magic import Message, Request, TextDelta
+    from chatglm_magic import Message, Request
     from chatglm_magic.providers import Settings, make_provider
 
-    base = url.removesuffix("/chatglm/mainchat-api/guest/stream")
-    provider = make_provider("openai" if wire == "openai" else "chatglm", Settings(base_url=base))
-    request = Request((Message("user", "hello"),), model="glm-4.7")
+    provider = make_provider("openai" if wire == "openai" else "chatglm", Settings(base_url=_base(url)))
+    return await _add(provider.stream(Request((Message("user", "hello"),), model="glm-4.7")))
+
+
+async def ours_chat(url: str, wire: str) -> Outcome:
+    """Read the events of a whole Chat."""
+    from chatglm_magic import Chat
+
+    chat = Chat("openai" if wire == "openai" else "chatglm", base_url=_base(url), model="glm-4.7")
+    return await _add(chat.stream("hello"))
+
+
+async def ours_generator(url: str, _: str) -> Outcome:
+    """Read the strings of the generator that g4f's callers know."""
+    from chatglm_magic import ChatGLM
+
     started, first, size = time.perf_counter(), 0.0, 0
-    async with aclosing(provider.stream(request)) as events:
+    messages = [{"role": "user", "content": "hello"}]
+    pieces = ChatGLM.create_async_generator("glm-4", messages, base_url=_base(url))
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if isinstance(piece, str):
+                size += len(piece)
+                first = first or time.perf_counter() - started
+    return size, first
+
+
+async def _add(stream: Any) -> Outcome:
+    from chatglm_magic import TextDelta
+
+    started, first, size = time.perf_counter(), 0.0, 0
+    async with aclosing(stream) as events:
         async for event in events:
             if type(event) is TextDelta:
                 size += len(event.text)
@@ -84,21 +114,11 @@ async def ours(url: str, wire: str) -> Outcome:
     return size, first
 
 
-async def ours_chat(url: str, wire: str) -> Outcome:
-    """Read through a whole Chat, to a Reply."""
-    from chatglm_magic import Chat
-
-    base = url.removesuffix("/chatglm/mainchat-api/guest/stream")
-    chat = Chat("openai" if wire == "openai" else "chatglm", base_url=base, model="glm-4.7")
-    reply = await chat.send("hello")
-    return len(reply.text), reply.first_event or 0.0
-
-
 async def openai_sdk(url: str, wire: str) -> Outcome:
     """Read with the openai package, if it is installed."""
     import openai
 
-    client = openai.AsyncOpenAI(base_url=url.removesuffix("/chat/completions"), api_key="none")
+    client = openai.AsyncOpenAI(base_url=url.removesuffix(_OPENAI_PATH), api_key="none")
     started, first, size = time.perf_counter(), 0.0, 0
     stream = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}], stream=True)
     async for chunk in stream:
@@ -112,8 +132,17 @@ CONTESTANTS: dict[str, Callable[[str, str], Awaitable[Outcome]]] = {
     "seed": seed,
     "ours": ours,
     "ours_chat": ours_chat,
+    "ours_generator": ours_generator,
     "openai_sdk": openai_sdk,
 }
+
+
+def _url(origin: str, wire: str, tokens: int, pause: float) -> str:
+    return f"{origin}/{wire}/{tokens}/{pause}" + (_OPENAI_PATH if wire == "openai" else _WEB_PATH)
+
+
+def _base(url: str) -> str:
+    return url.removesuffix(_OPENAI_PATH).removesuffix(_WEB_PATH)
 
 
 def _rss_kib() -> int:
@@ -124,13 +153,12 @@ def main() -> None:
     """Run one contestant once and print its figures."""
     name, origin, wire, tokens, pause = sys.argv[1:6]
     read = CONTESTANTS[name]
-    path = PATHS[wire]
 
     async def run() -> dict[str, float | str]:
-        await read(path.format(origin=origin, tokens=20, pause=0), wire)
+        await read(_url(origin, wire, 20, 0), wire)
         rss, cpu, wall = _rss_kib(), time.process_time(), time.perf_counter()
         try:
-            size, first = await read(path.format(origin=origin, tokens=tokens, pause=pause), wire)
+            size, first = await read(_url(origin, wire, int(tokens), float(pause)), wire)
         except Exception as error:  # noqa: BLE001 - a contestant that fails is a result too
             return {"error": f"{type(error).__name__}: {error}"[:200]}
         return {

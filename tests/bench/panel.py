@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "browser")]
+sys.path[:0] = [str(ROOT), str(ROOT / "helpers")]
 
 from driver import OpenNotebook, Visitor, visitor  # noqa: E402 - the tests' folders are no packages
 from glm_server import FakeGLM  # noqa: E402
@@ -31,13 +31,13 @@ FILL = f"""
 import sys; sys.path.insert(0, {str(ROOT.parent)!r}); sys.path.insert(0, {str(ROOT)!r})
 from tests.bench.browser import stretch
 from chatglm_magic import Chat, ChatPanel
-from chatglm_magic._said import Said
+from chatglm_magic._conversation.message_node import MessageNode
 chat = Chat()
 last = ""
 for number in range({MESSAGES}):
     role = "assistant" if number % 2 else "user"
     text = stretch(400) if number % 2 else f"Question {{number}}?"
-    said = Said(role=role, text=text, parent=last, finish_reason="stop")
+    said = MessageNode(role=role, text=text, parent=last, finish_reason="stop")
     chat.tree.add(said)
     last = said.id
 panel = ChatPanel(chat)

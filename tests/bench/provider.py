@@ -1,10 +1,14 @@
 """What a provider costs, beside the least that could be done: ratios within one run, medians of interleaved runs.
 
-    python -m tests.bench.provider [--runs N] [--quick]
+    python -m tests.bench.provider [--runs N] [--only cases|framings] [--quick]
 
 Every figure comes from a process of its own; the server is another. CPU is what is compared: wall time on a shared
 machine says more about the neighbours. `limit` is aiohttp and orjson in a minimal loop; `seed` is the loop most
-providers are written as (lines and the standard library's JSON); `ours` ends in typed events, `ours_chat` in a Reply.
+providers are written as (lines and the standard library's JSON); `ours` ends in typed events, `ours_chat` in those of
+a Chat, `ours_generator` in the strings of `ChatGLM.create_async_generator`.
+
+The second table has chatglm.cn's wire in every framing, and in other ways to write an answer: `web` (only one string
+ever changes), `web-ascii` (escapes), `web-restless` (each frame has a new time) and `web-delta` (pieces, no snapshots).
 """
 
 from __future__ import annotations
@@ -15,10 +19,12 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
+
+from tests.bench.wires import FRAMINGS
 
 CASES = (
     ("openai", 500),
@@ -30,6 +36,7 @@ CASES = (
     ("long", 200_000),
 )
 QUICK = (("openai", 500), ("web", 500))
+WRITTEN = (*(f"web-{name}" for name in FRAMINGS), "web", "web-ascii", "web-restless", "web-delta")
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Server:
     output: IO[str]
 
     def began(self) -> float:
-        """Give when the next paced stream of those not yet asked about began, on the monotonic clock."""
+        """Return when the next paced stream of those not yet asked about began, on the monotonic clock."""
         return float(self.output.readline())
 
 
@@ -57,7 +64,7 @@ def server() -> Iterator[Server]:
 
 
 def measure(name: str, origin: str, wire: str, tokens: int, pause: float = 0) -> dict[str, Any]:
-    """Run one contestant in a process of its own; a failure is told under `error`."""
+    """Run one contestant in a process of its own; a failure is returned under `error`."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.contestants", name, origin, wire, str(tokens), str(pause)],
         capture_output=True,
@@ -73,43 +80,70 @@ def _median(rows: list[dict[str, Any]], key: str) -> float:
     return statistics.median(row[key] for row in rows)
 
 
-def _ratio(rows: list[dict[str, Any]], limits: list[dict[str, Any]]) -> str:
+def _ratios(rows: list[dict[str, Any]], limits: list[dict[str, Any]]) -> str:
+    """Return median, least and largest CPU of rows over that of the limit's row of the same round."""
+    if failed := next((row["error"] for row in rows if "error" in row), None):
+        return failed
     ratios = [row["cpu_ms"] / limit["cpu_ms"] for row, limit in zip(rows, limits, strict=True)]
     return f"{statistics.median(ratios):5.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
-def compare(origin: str, wire: str, tokens: int, names: list[str], runs: int) -> None:
-    """Print one case's table."""
+def _interleaved(origin: str, wire: str, tokens: int, names: Sequence[str], runs: int) -> dict[str, list[Any]]:
+    """Run every contestant in turn, `runs` times."""
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for _ in range(runs):
         for name in names:
             results[name].append(measure(name, origin, wire, tokens))
-    limits = results["limit"]
+    return results
+
+
+def compare(origin: str, wire: str, tokens: int, names: Sequence[str], runs: int) -> None:
+    """Print one case's table."""
+    results = _interleaved(origin, wire, tokens, names, runs)
     sizes = {name: row[-1].get("characters") for name, row in results.items()}
     print(f"\n{wire}, {tokens} tokens, {runs} runs; characters read: {sizes}")
-    print(f"{'':12} {'CPU ms':>9}  {'CPU / limit':18} {'wall ms':>9} {'first ms':>9} {'RSS +MiB':>9}")
+    print(f"{'':14} {'CPU ms':>9}  {'CPU / limit':18} {'wall ms':>9} {'first ms':>9} {'RSS +MiB':>9}")
     for name, rows in results.items():
+        ratios = _ratios(rows, results["limit"])
         if "error" in rows[0]:
-            print(f"{name:12} {rows[0]['error']}")
+            print(f"{name:14} {ratios}")
             continue
         figures = " ".join(f"{_median(rows, key):9.2f}" for key in ("wall_ms", "first_ms", "rss_mib"))
-        print(f"{name:12} {_median(rows, 'cpu_ms'):9.2f}  {_ratio(rows, limits):18} {figures}")
+        print(f"{name:14} {_median(rows, 'cpu_ms'):9.2f}  {ratios:18} {figures}", flush=True)
+
+
+def compare_framings(origin: str, wires: Sequence[str], sizes: Sequence[int], runs: int) -> None:
+    """Print the CPU of both ways to ask chatglm.cn over the limit's, a row for each way to write its stream."""
+    ours = ("ours_generator", "ours_chat")
+    columns = [f"{name.removeprefix('ours_')} {tokens:,}" for tokens in sizes for name in ours]
+    print(f"\nCPU / limit, {runs} runs\n{'':18}" + "".join(f"{column:20}" for column in columns))
+    for wire in wires:
+        cells = []
+        for tokens in sizes:
+            results = _interleaved(origin, wire, tokens, ("limit", *ours), runs)
+            cells += [_ratios(results[name], results["limit"]) for name in ours]
+        print(f"{wire:18}" + "".join(f"{cell:20}" for cell in cells), flush=True)
 
 
 def main() -> None:
     """Print all tables."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--runs", type=int, default=5)
-    arguments.add_argument("--quick", action="store_true", help="two small cases, to see that it works")
+    arguments.add_argument("--only", choices=("cases", "framings"))
+    arguments.add_argument("--quick", action="store_true", help="a few small cases, to see that it works")
     given = arguments.parse_args()
-    names = ["limit", "seed", "ours", "ours_chat"]
-    if importlib.util.find_spec("openai"):
-        names.append("openai_sdk")
     with server() as served:
-        for wire, tokens in QUICK if given.quick else CASES:
-            runs = max(3, given.runs // 2) if tokens >= 20_000 and wire == "web" else given.runs
-            contestants = [name for name in names if wire == "openai" or name != "openai_sdk"]
-            compare(served.origin, wire, tokens, contestants, runs)
+        if given.only != "framings":
+            for wire, tokens in QUICK if given.quick else CASES:
+                names = ["limit", "seed", "ours", "ours_chat"]
+                if wire != "openai":
+                    names.append("ours_generator")
+                elif importlib.util.find_spec("openai"):
+                    names.append("openai_sdk")
+                compare(served.origin, wire, tokens, names, given.runs)
+        if given.only != "cases":
+            wires, sizes = (WRITTEN[:3], (500,)) if given.quick else (WRITTEN, (5_000, 20_000))
+            compare_framings(served.origin, wires, sizes, given.runs)
 
 
 if __name__ == "__main__":

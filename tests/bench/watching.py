@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import zmq
 
-from tests.kernel.kernel_driver import Kernel
+from tests.helpers.kernel_driver import Kernel
 
 _DELIMITER = b"<IDS|MSG>"
 

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 PASSAGE = """注意力机制，一步一步地说：
@@ -51,12 +52,12 @@ _BATCH_BYTES = 256 * 1024
 
 
 def token(number: int) -> str:
-    """Give the token at a place of the answer."""
+    """Return the token at a place of the answer."""
     return TOKENS[number % len(TOKENS)]
 
 
 def passage(tokens: int) -> str:
-    """Give an answer in Markdown that is `tokens` long."""
+    """Return an answer in Markdown that is `tokens` long."""
     return (PASSAGE * (2 * tokens // len(PASSAGE) + 1))[: 2 * tokens]
 
 
@@ -87,59 +88,125 @@ def openai_events(tokens: int, say: Callable[[int], str] = token) -> Iterator[by
     yield b"data: [DONE]\n\n"
 
 
-def _web_frame() -> tuple[bytes, bytes]:
-    """Give what stands before and after the text of a frame."""
-    part = {
-        "id": "66f0c0ffee0000000000beef",
-        "logic_id": "L1",
-        "role": "assistant",
-        "content": [{"type": "text", "text": "\0"}],
-        "model": "glm",
-        "meta_data": {},
-        "status": "init",
-    }
-    frame = {
-        "id": "66f0c0ffee0000000000beef",
-        "conversation_id": "66f0c0ffee0000000000c0de",
-        "assistant_id": "65940acff94777010aa6b796",
-        "parts": [part],
-        "created_at": "2026-09-30 08:00:00",
-        "status": "init",
-        "last_error": {},
-    }
-    head, tail = (side.encode() for side in json.dumps(frame, separators=(",", ":")).split("\\u0000"))
-    return b"event: message\ndata: " + head, tail + b"\n\n"
+@dataclass(frozen=True)
+class Web:
+    """How a stream of chatglm.cn is written.
 
+    Attributes:
+        before: What precedes the JSON of an event.
+        end: The line end.
+        thinking: Which share of the tokens is thinking, in a part of its own before the text.
+        tick: After how many frames the frame's time moves on; 0: never.
+        ascii_only: Whether Chinese characters are written as escapes, and separators with blanks.
+        delta: Whether a frame holds the new piece in place of all that came before.
+    """
 
-def web_events(tokens: int, say: Callable[[int], str] = token) -> Iterator[bytes]:
-    """Yield snapshot frames as chatglm.cn sent them: each repeats the whole text so far."""
-    head, tail = _web_frame()
-    text = bytearray()
-    for number in range(tokens):
-        text += json.dumps(say(number), ensure_ascii=False)[1:-1].encode()
+    before: bytes = b"event: message\ndata: "
+    end: bytes = b"\n"
+    thinking: float = 0
+    tick: int = 0
+    ascii_only: bool = False
+    delta: bool = False
+
+    def json(self, value: object) -> bytes:
+        """Return a value as this stream writes it."""
+        separators = (", ", ": ") if self.ascii_only else (",", ":")
+        return json.dumps(value, ensure_ascii=self.ascii_only, separators=separators).encode()
+
+    def frame(self, parts: list[tuple[str, str]], time: int = 0, *, finish: bool = False) -> tuple[bytes, bytes]:
+        """Return what stands before and after the growing string of an event.
+
+        Args:
+            parts: Type and string of each part; the last one's string is NUL, for the place where it grows.
+            time: Seconds since the first frame.
+            finish: Whether this is the last frame.
+        """
+        status = "finish" if finish else "init"
+        frame = {
+            "id": "66f0c0ffee0000000000beef",
+            "conversation_id": "66f0c0ffee0000000000c0de",
+            "assistant_id": "65940acff94777010aa6b796",
+            "parts": [
+                {
+                    "id": "66f0c0ffee0000000000beef",
+                    "logic_id": f"L{number}",
+                    "role": "assistant",
+                    "content": [{"type": kind, kind: string}],
+                    "model": "glm",
+                    "meta_data": {},
+                    "status": status if number == len(parts) else "finish",
+                }
+                for number, (kind, string) in enumerate(parts, 1)
+            ],
+            "created_at": f"2026-09-30 {8 + time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
+            "status": status,
+            "last_error": {},
+        }
+        head, tail = self.json(frame).split(b"\\u0000")
+        return self.before + head, tail + 2 * self.end
+
+    def events(self, tokens: int, say: Callable[[int], str] = token) -> Iterator[bytes]:
+        """Yield the events of an answer."""
+        parts = [("think" if self.thinking else "text", "\0")]
+        text, whole = bytearray(), ""
+        head, tail = self.frame(parts)
+        for number in range(tokens):
+            time = number // self.tick if self.tick else 0
+            if parts[-1][0] == "think" and number >= self.thinking * tokens:
+                parts = [("think", whole), ("text", "\0")]
+                text.clear()
+                head, tail = self.frame(parts, time)
+            elif self.tick and number % self.tick == 0:
+                head, tail = self.frame(parts, time)
+            if parts[-1][0] == "think":
+                whole += say(number)
+            if self.delta:
+                text.clear()
+            text += self.json(say(number))[1:-1]
+            yield b"".join((head, text, tail))
+        if self.delta:
+            text = bytearray(self.json("".join(map(say, range(int(self.thinking * tokens), tokens))))[1:-1])
+        head, tail = self.frame(parts, finish=True)
         yield b"".join((head, text, tail))
-    yield b"".join((head, text, tail.replace(b'"status":"init"', b'"status":"finish"')))
 
 
 def long_line(tokens: int) -> Iterator[bytes]:
     """Yield one whole frame whose line is as long as `tokens` make it."""
-    head, tail = _web_frame()
-    text = "".join(map(token, range(tokens))).encode()
-    yield b"".join((head, text, tail.replace(b'"status":"init"', b'"status":"finish"')))
+    head, tail = Web().frame([("text", "\0")], finish=True)
+    yield b"".join((head, "".join(map(token, range(tokens))).encode(), tail))
 
 
+FRAMINGS: dict[str, tuple[bytes, bytes]] = {
+    f"{name}-{blanks}-{ends}": ((event + end if event else b"") + b"data:" + b" " * blanks, end)
+    for name, event in (("spaced", b"event: message"), ("tight", b"event:message"), ("none", b""))
+    for blanks in range(3)
+    for ends, end in (("lf", b"\n"), ("crlf", b"\r\n"))
+}
+"""What precedes an event's JSON, and its line ends: by event line, blanks behind `data:` and line end."""
+
+_LIVELY = Web(thinking=0.1, tick=200)
+"""An answer as a model gives it: it thinks, writes Markdown, and a second passes every 200 tokens."""
+
+_WEBS = {
+    "lively": _LIVELY,
+    "ascii": replace(_LIVELY, ascii_only=True),
+    "restless": replace(_LIVELY, tick=1),
+    "delta": replace(_LIVELY, delta=True),
+    **{name: replace(_LIVELY, before=before, end=end) for name, (before, end) in FRAMINGS.items()},
+}
 STREAMS: dict[str, Callable[[int], Iterator[bytes]]] = {
     "openai": openai_events,
-    "web": web_events,
     "long": long_line,
     "markdown": partial(openai_events, say=_passage_token),
-    "webmarkdown": partial(web_events, say=_passage_token),
+    "web": Web().events,
+    "webmarkdown": partial(Web().events, say=_passage_token),
+    **{f"web-{name}": partial(web.events, say=_passage_token) for name, web in _WEBS.items()},
 }
 
 
 @cache
 def _ready(kind: str, tokens: int) -> bytes | None:
-    """Give the whole body where it is small enough to be kept."""
+    """Return the whole body where it is small enough to be kept."""
     if kind.startswith("web") and tokens > 5000:
         return None
     return b"".join(map(_chunk, STREAMS[kind](tokens))) + b"0\r\n\r\n"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from driver import CHROMIUM, Visitor, visitor
 from panel_page import Pages, pages
+from plain_page import plain_pages
 
 
 def need_chromium() -> None:
@@ -38,3 +40,11 @@ def panels() -> Iterator[Pages]:
     need_chromium()
     with pages() as all_pages:
         yield all_pages
+
+
+@pytest.fixture(scope="module")
+def opens() -> Iterator[Any]:
+    """Give a function that opens a page without a kernel and without a panel."""
+    need_chromium()
+    with plain_pages() as open_page:
+        yield open_page

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-from driver import CHROMIUM
 from hostile import JS, TEXTS
-from plain_page import plain_pages
 
-from chatglm_magic._export import to_html
-from chatglm_magic._said import Said
+from chatglm_magic._conversation.message_node import MessageNode
+from chatglm_magic._export.html import to_html
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def opens() -> Iterator[Any]:
-    """Give a function that opens a page."""
-    if CHROMIUM is None:
-        reason = "The browser tests need Chromium: apt-get install chromium, or set CHROMIUM to where it is."
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with plain_pages() as open_page:
-        yield open_page
-
-
-def hostile() -> list[Said]:
+def hostile() -> list[MessageNode]:
     """Say the whole corpus in every place where something is said."""
     said = []
     for text in TEXTS:
-        said.append(Said(role="user", text=text))
-        said.append(Said(role="assistant", text=text, thought=text, model=text, provider=text, error=text))
+        said.append(MessageNode(role="user", text=text))
+        said.append(MessageNode(role="assistant", text=text, thinking=text, model=text, provider=text, error=text))
     return said
 
 
@@ -65,8 +47,8 @@ def test_text_can_be_read_in_light_and_dark(opens, dark):
         "```diff\n- a\n+ b\n```\n\n| a |\n|---|\n| b |\n\n$\\unknown{x}$\n"
     )
     said = [
-        Said(role="user", text=text),
-        Said(role="assistant", text=text, thought=text, model="glm", finish_reason="interrupted"),
+        MessageNode(role="user", text=text),
+        MessageNode(role="assistant", text=text, thinking=text, model="glm", finish_reason="interrupted"),
     ]
     page = opens(to_html("Title", said), dark=dark)
     faint = page.js(
@@ -106,7 +88,7 @@ def test_a_narrow_page_has_no_scroll_bar(opens):
     text = (
         f"{long}\n\n```\n{long}\n```\n\n| {'a | ' * 30}\n|{'---|' * 30}\n| {long} {'| a ' * 29}|\n\n$${'x+' * 200}y$$\n"
     )
-    page = opens(to_html(long, [Said(role="user", text=text), Said(role="assistant", text=text)]))
+    page = opens(to_html(long, [MessageNode(role="user", text=text), MessageNode(role="assistant", text=text)]))
     page.page.set_viewport_size({"width": 360, "height": 700})
 
     assert page.js("() => document.documentElement.scrollWidth") == 360

@@ -9,7 +9,7 @@ from hostile import MEANT, MEANT_MATH, TEXTS, pieces
 
 pytestmark = pytest.mark.browser
 
-FOLDER = str(Path(__file__).parents[1])
+FOLDER = str(Path(__file__).parents[1] / "helpers")
 AT_ONCE = 45
 """Outputs of one cell: JupyterLab folds those beyond 50."""
 
@@ -17,8 +17,8 @@ SHOW = f"""
 import sys; sys.path.insert(0, {FOLDER!r})
 from hostile import MEANT, MEANT_MATH, TEXTS, cuts
 from chatglm_magic import Finished, Reply, TextDelta, ThinkingDelta
-from chatglm_magic._markdown.safe import safe
-from chatglm_magic._markdown.blocks import close_open
+from chatglm_magic._markdown.sanitize import safe
+from chatglm_magic._markdown.stable import close_open
 
 def raw(markdown):
     display({{"text/markdown": markdown}}, raw=True)

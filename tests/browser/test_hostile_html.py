@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from driver import CHROMIUM
 from hostile import JS, MEANT, MEANT_MATH, TEXTS, cuts, pieces
-from plain_page import plain_pages
 
 from chatglm_magic.renderers.html import Growing, render
 
@@ -34,18 +30,6 @@ FOLLOW = """steps => {
         const box = document.createElement('div'); whole.append(box); box.innerHTML = html; }
     return [list.innerHTML, whole.innerHTML];
 }"""
-
-
-@pytest.fixture(scope="module")
-def opens() -> Iterator[Any]:
-    """Give a function that opens a page."""
-    if CHROMIUM is None:
-        reason = "The browser tests need Chromium: apt-get install chromium, or set CHROMIUM to where it is."
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with plain_pages() as open_page:
-        yield open_page
 
 
 def steps(text: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -45,3 +46,28 @@ def test_code_takes_the_place_of_the_question(lab, glm):
         notebook.run(1)
         notebook.page.wait_for_function(f"() => ({CELLS})()[1] === 'print(6 * 7)'", timeout=10_000)
         assert notebook.js(CELLS)[1] == "print(6 * 7)"
+
+
+def test_code_that_was_put_below_is_replaced_by_the_next(lab, glm):
+    """Run again, `--insert` replaces the cell that it made, wherever it stands, unless a person has changed it."""
+    glm.say(lambda request: f"```python\nprint({len(glm.requests)})\n```")
+    asking = f"%%chatglm --base-url {glm.url} -m glm-4.7 --insert\nPrint a number."
+
+    def shows(*sources: str) -> None:
+        notebook.page.wait_for_function(
+            f"wanted => JSON.stringify(({CELLS})().slice(2)) === wanted", arg=json.dumps(sources, separators=(",", ":"))
+        )
+
+    with lab.opens(["%load_ext chatglm_magic", asking, "'the last cell'"]) as notebook:
+        notebook.run(0)
+        for number in (1, 2):
+            notebook.run(1)
+            shows(f"print({number})", "'the last cell'")
+        notebook.js("() => window.__panel().content.widgets[2].model.sharedModel.setSource('print(2)  # mine')")
+        for number in (3, 4):
+            notebook.run(1)
+            shows(f"print({number})", "print(2)  # mine", "'the last cell'")
+        notebook.js("() => window.__panel().content.model.sharedModel.moveCell(2, 4)")
+        notebook.run(1)
+        shows("print(2)  # mine", "'the last cell'", "print(5)")
+        assert len(glm.requests) == 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from panel_page import HEAD, RICH, answer, question
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -24,10 +25,10 @@ def test_a_message_is_copied_as_it_was_written(panels):
         panel.button("Copy", panel.group("You, question 1")).click()
         panel.page.get_by_text("Copied.").first.wait_for()
         assert panel.page.evaluate(READ) == "a **bold** {question}"
-        panel.button("Copy", panel.group("GLM answer 1")).click()
+        panel.button("Copy", panel.group("Answer 1")).click()
         asked = panel.wait_sent("source")
-        assert (asked["id"], asked["code"]) == ("a", None)
-        panel.tell("text", text=RICH, language="markdown", **{"for": asked["req"]})
+        assert asked["id"] == "a"
+        panel.tell("text", text=RICH, **{"for": asked["req"]})
         panel.page.wait_for_function(f"async text => (await ({READ})()) === text", arg=RICH)
 
 
@@ -61,7 +62,9 @@ def test_code_is_put_into_new_cells_in_order(panels):
         panel.snap(question("q", "hello"), answer("a", CODE))
         code = panel.page.get_by_role("figure", name="Code, bash")
         panel.button("Code to new cell", code).click()
-        panel.button("Insert into cell", panel.group("GLM answer 1").locator("> .cg-bar")).click()
+        panel.tell_cell()
+        panel.button("Insert into cell", panel.group("Answer 1").locator("> .cg-bar")).click()
+        panel.tell_cell(2)
 
         cells = panel.page.evaluate("() => window.__cells")
         assert [cell.get("source") for cell in cells] == [None, None, "%%bash\nls", "x = 1 < 2\n\n\ny = '<b>'\n\nz = 3"]
@@ -88,7 +91,7 @@ def test_an_answer_that_streams_can_be_copied_and_keeps_its_buttons_in_place(pan
     others = ["Edit", "Regenerate", "Insert into cell", "Delete"]
     with panels.opens(**CLIPBOARD) as panel:
         panel.snap(question("q", "hello"), answer("a", "So far.", state="streaming", meta=""), state="answering")
-        group = panel.group("GLM answer 1")
+        group = panel.group("Answer 1")
         for name in others:
             assert panel.button(name, group).get_attribute("aria-disabled") == "true"
             panel.button(name, group).click(force=True)
@@ -97,7 +100,7 @@ def test_an_answer_that_streams_can_be_copied_and_keeps_its_buttons_in_place(pan
         height = group.bounding_box()["height"]
         copy.click()
         asked = panel.wait_sent("source")
-        panel.tell("text", text="So *far*.", language="markdown", **{"for": asked["req"]})
+        panel.tell("text", text="So *far*.", **{"for": asked["req"]})
         panel.page.wait_for_function(f"async () => (await ({READ})()) === 'So *far*.'")
         assert [one["k"] for one in panel.sent() if one["k"] in {"edit", "regenerate", "delete"}] == []
         assert len(panel.page.evaluate("() => window.__cells")) == 2
@@ -116,11 +119,11 @@ def test_a_question_becomes_a_cell_that_asks_it_and_words_a_cell_of_words(panels
     with panels.opens() as panel:
         panel.snap(question("q", "hello"), answer("a", "Plain words."))
         panel.button("Insert into cell", panel.group("You, question 1")).click()
-        panel.button("Insert into cell", panel.group("GLM answer 1")).click()
-        panel.tell("text", text="Plain *words*.", language="markdown", **{"for": panel.wait_sent("source")["req"]})
+        panel.button("Insert into cell", panel.group("Answer 1")).click()
+        panel.tell("text", text="Plain *words*.", **{"for": panel.wait_sent("source")["req"]})
         panel.page.wait_for_function("() => window.__cells.length === 4")
         cells = panel.page.evaluate("() => window.__cells")
-        panel.button("Edit", panel.group("GLM answer 1")).click()
+        panel.button("Edit", panel.group("Answer 1")).click()
 
         assert [(cell["cell_type"], cell["source"]) for cell in cells[2:]] == [
             ("code", "%%chatglm\nhello"),
@@ -162,18 +165,50 @@ def test_code_that_is_not_python_becomes_a_cell_that_can_run_or_words(panels, te
     """A cell magic runs it where there is one; other code is kept in its fence."""
     with panels.opens() as panel:
         panel.snap(question("q", "hello"), answer("a", text))
-        panel.button("Insert into cell", panel.group("GLM answer 1")).click()
+        panel.button("Insert into cell", panel.group("Answer 1")).click()
+        panel.tell_cell()
         panel.page.wait_for_function("() => window.__cells.length === 3")
         cell = panel.page.evaluate("() => window.__cells[2]")
 
         assert (cell["cell_type"], cell["source"]) == (kind, source)
 
 
+def test_without_a_kernel_code_goes_into_a_cell_as_it_reads(panels):
+    """Where the kernel refuses, is silent or has gone, a cell holds all the code that is on the page."""
+    with panels.opens() as panel:
+        panel.snap(question("q", "hello"), answer("a", CODE))
+        insert = panel.button("Insert into cell", panel.group("Answer 1").locator("> .cg-bar"))
+        insert.click()
+        panel.tell("note", text="No.", bad=True, **{"for": panel.wait_sent("cell")["req"]})
+        panel.page.wait_for_function("() => window.__cells.length === 3")
+        insert.click()
+        panel.page.wait_for_function("() => window.__cells.length === 4")
+        panel.page.evaluate("() => window.__session.statusChanged.emit('dead')")
+        insert.click()
+        panel.page.wait_for_function("() => window.__cells.length === 5")
+
+        cells = [(cell["cell_type"], cell["source"]) for cell in panel.page.evaluate("() => window.__cells.slice(2)")]
+        assert cells == [("code", "x = 1 < 2\n\n\ny = '<b>'\n\nls\n\nz = 3")] * 3
+
+
+def test_what_the_kernel_refuses_to_give_is_copied_as_it_reads(panels):
+    """The words of a refusal are shown, and never copied in the message's place."""
+    with panels.opens(**CLIPBOARD) as panel:
+        panel.snap(question("q", "hello"), answer("a", "Some *words*."))
+        panel.button("Copy", panel.group("Answer 1")).click()
+        asked = panel.wait_sent("source")
+        panel.tell("note", text="This message is no longer there.", bad=True, **{"for": asked["req"]})
+
+        panel.page.wait_for_function(f"async () => (await ({READ})()) !== ''")
+        assert panel.page.evaluate(READ) == "Some words."
+
+
 def test_a_front_end_without_cells_gets_the_code_copied(panels):
     """Where a widget cannot add a cell, the code is copied, and the panel says so."""
     with panels.opens(lab=False, **CLIPBOARD) as panel:
         panel.snap(question("q", "hello"), answer("a", CODE))
-        panel.button("Insert into cell", panel.group("GLM answer 1")).click()
+        panel.button("Insert into cell", panel.group("Answer 1")).click()
+        panel.tell_cell()
         panel.page.get_by_text("it is copied, paste it into a new cell").first.wait_for()
 
         assert panel.page.evaluate(READ) == "x = 1 < 2\n\n\ny = '<b>'\n\nz = 3"
@@ -210,8 +245,8 @@ def test_a_model_that_is_not_listed_can_be_named(panels):
         assert panel.wait_sent("model")["name"] == "glm-6"
 
 
-def test_conversations_are_switched_begun_and_renamed(panels):
-    """The conversation's button lists the others, finds by words, begins one by name and renames this one."""
+def test_conversations_are_switched_and_begun(panels):
+    """The conversation's button lists the others, finds by words and begins one by name."""
     with panels.opens() as panel:
         panel.snap()
         chats = panel.button("Conversations: Attention")
@@ -223,13 +258,56 @@ def test_conversations_are_switched_begun_and_renamed(panels):
         panel.page.keyboard.type("fresh")
         panel.page.get_by_role("option", name="New conversation “fresh”").click()
         assert panel.wait_sent("new")["name"] == "fresh"
-        chats.click()
-        panel.page.keyboard.type("better name")
-        panel.button("Rename this one to the words above").click()
-        assert panel.wait_sent("rename")["name"] == "better name"
         panel.button("New conversation").click()
 
         assert panel.wait_sent("new", 2)["name"] == ""
+
+
+@pytest.mark.parametrize("by", ["mouse", "keys"])
+def test_a_row_renames_and_deletes_its_conversation(panels, by):
+    """Both ask first, in a form below the list; Esc and Cancel change nothing, and the list stays open."""
+    with panels.opens() as panel:
+        panel.snap()
+        panel.button("Conversations: Attention").click()
+        row, search = panel.page.get_by_role("option", name="Pandas joins"), panel.page.get_by_role("combobox")
+
+        def ask(title: str, key: str) -> None:
+            if by == "mouse":
+                row.hover()
+                row.get_by_title(title).click()
+            else:
+                panel.page.keyboard.press("ArrowDown")
+                panel.page.keyboard.press(key)
+
+        ask("Rename", "F2")
+        name = panel.page.get_by_label("New name of “Pandas joins”")
+        assert name.input_value() == "Pandas joins"
+        name.fill("合并 joins")
+        panel.page.keyboard.press("Enter")
+        sent = panel.wait_sent("rename")
+        assert (sent["of"], sent["name"]) == ("pandas", "合并 joins")
+        expect(search).to_be_focused()
+        ask("Delete", "Shift+Delete")
+        expect(panel.page.get_by_text("Delete “Pandas joins” and its 12 messages for good?")).to_be_visible()
+        panel.button("Cancel").click()
+        expect(search).to_be_focused()
+        ask("Delete", "Shift+Delete")
+        assert panel.sent("drop") == []
+        panel.button("Delete", panel.page.get_by_role("dialog")).click()
+
+        assert panel.wait_sent("drop")["name"] == "pandas"
+        assert panel.page.get_by_role("listbox", name="Conversations").is_visible()
+
+
+def test_first_questions_are_put_into_the_box(panels):
+    """One is written into the composer, to be changed or sent; nothing is sent by itself."""
+    with panels.opens() as panel:
+        panel.snap()
+        panel.button("What stands out in {df}?", panel.group("Questions to begin with")).click()
+
+        assert panel.message.input_value() == "What stands out in {df}?"
+        expect(panel.message).to_be_focused()
+        assert panel.sent("send") == []
 
 
 def test_a_picker_closes_by_escape_and_by_a_click_elsewhere(panels):
@@ -264,15 +342,26 @@ def test_an_export_is_saved_as_a_file(panels):
         assert waited.value.path().read_text(encoding="utf-8") == "<p>问</p>"
 
 
-def test_settings_are_opened_and_closed(panels):
-    """The gear asks for the settings, and tells whether they are open as the kernel says."""
+def test_settings_show_what_is_set_and_send_what_is_typed(panels):
+    """The gear opens a field for each, with its value; a typed one is not overwritten, a refused one goes back."""
     with panels.opens() as panel:
         panel.snap()
         gear = panel.button("Settings")
         gear.click()
-        assert panel.wait_sent("settings")["open"] is True
-        panel.tell("head", head={**HEAD, "settings": True})
-        assert gear.get_attribute("aria-expanded") == "true"
-        gear.click()
+        system, temperature = (panel.page.get_by_label(name) for name in ("Instructions", "Temperature"))
+        assert (system.input_value(), temperature.input_value()) == ("Be terse.", "0.2")
+        expect(system).to_be_focused()
+        temperature.fill("9")
+        panel.tell("head", head={**HEAD, "settings": {"temperature": "0.5"}})
+        assert (system.input_value(), temperature.input_value()) == ("", "9")
+        panel.page.keyboard.press("Enter")
+        sent = panel.wait_sent("set")
+        assert (sent["chat"], sent["name"], sent["text"]) == ("Attention", "temperature", "9")
+        panel.page.get_by_label("Think").select_option("No")
+        assert panel.wait_sent("set", 2)["text"] == "off"
+        panel.tell("note", text="No.", bad=True, view=panel.view, **{"for": sent["req"]})
+        assert temperature.input_value() == "0.5"
+        panel.page.keyboard.press("Escape")
 
-        assert panel.wait_sent("settings", 2)["open"] is False
+        assert gear.get_attribute("aria-expanded") == "false"
+        expect(gear).to_be_focused()

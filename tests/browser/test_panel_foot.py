@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from panel_page import answer, question
+from panel_page import HEAD, answer, question
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,7 @@ def test_words_pass_when_they_are_true_no_longer(panels):
         panel.snap(ASKED)
         assert said(panel) == "Glm answers from now on."
         chat = {"name": "other", "title": "Other"}
-        panel.tell("snap", to=panel.view, chat=chat, messages=[], earlier=0, foot={"state": "ready"})
+        panel.tell("snap", to=panel.view, chat=chat, head=HEAD, messages=[], earlier=0, foot={"state": "ready"})
 
         assert said(panel) == ready
         assert "cg-bad" not in panel.page.locator(".cg-state").get_attribute("class")

@@ -84,7 +84,7 @@ def test_no_hostile_text_does_anything_while_it_streams(panels):
                 panel.page.evaluate(
                     "packet => window.__tell(packet)", {"k": "grow", "id": f"a{number}", "part": "answer", **packet}
                 )
-            panel.settle(long=steps[-1].keep >= 12)
+            panel.settle()
             shown, whole = panel.page.evaluate(
                 """([id, html]) => { const place = document.createElement('template'); place.innerHTML = html;
                 const log = document.querySelector(`[data-id=${id}] > .cg-text`).cloneNode(true);
@@ -105,7 +105,9 @@ def test_words_beside_the_messages_are_shown_as_words(panels):
         **HEAD,
         "title": bad,
         "model": bad,
-        "models": [bad],
+        "models": [{"name": bad, "about": bad, "current": True}],
+        "settings": {"system": bad},
+        "ideas": [bad],
         "chats": [{"name": bad, "title": bad, "about": bad, "count": 1, "current": True}],
     }
     with panels.opens() as panel:
@@ -114,7 +116,7 @@ def test_words_beside_the_messages_are_shown_as_words(panels):
         panel.tell("foot", foot={"state": "answering", "text": bad, "tokens": 1, "seconds": 1})
         panel.tell("note", text=bad)
         panel.message.fill("{x")
-        panel.tell("chips", tokens=1, names=[{"name": bad, "kind": bad}], offer=[{"name": bad, "kind": bad}])
+        panel.tell("chips", tokens=1, names=[{"name": bad, "kind": bad}], offer=[bad])
         for name in ("Model:", "Conversations:"):
             panel.page.get_by_role("button", name=name).click()
         panel.button("Edit").first.click(force=True)

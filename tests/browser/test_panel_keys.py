@@ -172,7 +172,7 @@ def test_messages_are_walked_by_keys(panels):
             panel.page.keyboard.press(key)
             seen.append(panel.page.evaluate(focused))
 
-        assert seen == ["GLM answer 2", "You, question 2", "GLM answer 2", "Message"]
+        assert seen == ["Answer 2", "You, question 2", "Answer 2", "Message"]
 
 
 def test_each_message_has_its_buttons(panels):
@@ -187,14 +187,14 @@ def test_each_message_has_its_buttons(panels):
             answer("a3", "", state="failed", note="No answer came. Try again.", can=["retry", "delete"]),
         )
         done = {"foot": {"state": "ready"}}
-        first, second = panel.group("GLM answer 1"), panel.group("GLM answer 2")
+        first, second = panel.group("Answer 1"), panel.group("Answer 2")
         assert "2/3" in first.inner_text()
         for button, kind in (
             (panel.button("Previous version", first), {"k": "version", "id": "a1", "step": -1}),
             (panel.button("Next version", first), {"k": "version", "id": "a1", "step": 1}),
             (panel.button("Regenerate", first), {"k": "regenerate", "id": "a1"}),
             (panel.button("Continue", second), {"k": "continue", "id": "a2"}),
-            (panel.button("Try again", panel.group("GLM answer 3")), {"k": "retry", "id": "a3"}),
+            (panel.button("Try again", panel.group("Answer 3")), {"k": "retry", "id": "a3"}),
             (panel.button("Delete", panel.group("You, question 1")), {"k": "delete", "id": "q1"}),
         ):
             button.click()
@@ -207,12 +207,12 @@ def test_buttons_are_to_be_reached_by_keyboard(panels):
     """Buttons that show when the mouse is over a message show for the keyboard too, and can be pressed."""
     with panels.opens() as panel:
         panel.snap(*TALK)
-        copy = panel.button("Copy", panel.group("GLM answer 1"))
+        copy = panel.button("Copy", panel.group("Answer 1"))
         bar = copy.locator("..")
         panel.page.mouse.move(5, 5)
         panel.page.wait_for_timeout(200)
         assert bar.evaluate("node => getComputedStyle(node).opacity") == "0"
-        panel.group("GLM answer 1").focus()
+        panel.group("Answer 1").focus()
         panel.page.keyboard.press("Tab")
         panel.page.wait_for_timeout(200)
 
@@ -225,7 +225,7 @@ def test_focus_is_not_lost_with_what_had_it(panels):
     focused = "() => document.activeElement.getAttribute('aria-label')"
     with panels.opens() as panel:
         panel.snap(*TALK)
-        panel.button("Regenerate", panel.group("GLM answer 2")).focus()
+        panel.button("Regenerate", panel.group("Answer 2")).focus()
         panel.tell("set", m=answer("a2", "two", version=2, versions=2))
         assert panel.page.evaluate(focused) == "Regenerate"
         panel.tell("gone", ids=["q2", "a2"])
@@ -255,14 +255,13 @@ def test_names_are_offered_and_completed(panels):
         panel.page.keyboard.type("What is in {d")
         draft = panel.wait_sent("draft")
         assert (draft["text"], draft["at"]) == ("What is in {d", 13)
-        offer = [{"name": "data", "kind": "list"}, {"name": "df", "kind": "DataFrame 3×4"}]
-        panel.tell("chips", tokens=5, names=[], offer=offer)
+        panel.tell("chips", tokens=5, names=[], offer=["data", "df"])
         assert panel.page.get_by_role("option").count() == 2
         panel.page.keyboard.press("ArrowDown")
         panel.page.keyboard.press("Enter")
         assert panel.message.input_value() == "What is in {df}"
         assert panel.sent("send") == []
-        panel.tell("chips", tokens=120, names=[offer[1]], offer=[])
+        panel.tell("chips", tokens=120, names=[{"name": "df", "kind": "DataFrame 3×4"}], offer=[])
 
         chip = panel.page.get_by_role("listitem").filter(has_text="df")
         assert "DataFrame 3×4" in chip.inner_text()
@@ -292,7 +291,7 @@ def test_a_kernel_that_is_gone_is_said_and_nothing_is_lost(panels, status):
 
         assert panel.message.is_disabled()
         assert panel.page.get_by_text("and the tail").is_visible()
-        panel.button("Copy", panel.group("GLM answer 1")).click()
+        panel.button("Copy", panel.group("Answer 1")).click()
         panel.page.get_by_text("Copied.").first.wait_for()
         copied = panel.page.evaluate("() => navigator.clipboard.readText()")
         assert copied == "all that was said\n\nand the tail"

@@ -52,13 +52,16 @@ def test_axe_has_nothing_serious_to_say(panels, theme):
             group.hover()
         panel.page.add_style_tag(content=".cg-bar { opacity: 1 !important }")  # as it is when the mouse is over it
         assert findings(panel.page) == [], "full"
-        for name in ("Model: glm-4.7", "Conversations: Attention", "Export"):
+        for name in ("Model: glm-4.7", "Conversations: Attention", "Settings", "Export"):
             panel.button(name).click()
             assert findings(panel.page) == [], name
+            for key in ("F2", "Shift+Delete") if name.startswith("Conversations") else ():
+                panel.page.get_by_role("combobox").press(key)
+                assert findings(panel.page) == [], key
             panel.page.keyboard.press("Escape")
         panel.button("Edit", panel.group("You, question 1")).click()
         panel.message.fill("What is in {d")
-        panel.tell("chips", tokens=9, names=[{"name": "df", "kind": "DataFrame"}], offer=[{"name": "df", "kind": "x"}])
+        panel.tell("chips", tokens=9, names=[{"name": "df", "kind": "DataFrame"}], offer=["df"])
         assert findings(panel.page) == [], "writing"
         thoughts = {"blocks": ["<p>Hm.</p>"], "tail": "", "seconds": 1}
         panel.snap(question("q", "a"), answer("a", state="streaming", thinking=thoughts), state="thinking")
@@ -146,7 +149,7 @@ def test_nothing_is_loaded_from_elsewhere(panels):
         panel.snap(*rich())
 
         assert [url for url in panel.requests if not url.startswith((panels.url, "data:"))] == []
-        files = ("panel.html", "transcript.js", "transcript.css")
+        files = ("panel.html", "module.js", "panel.css")
         assert {url.rsplit("/", 1)[1] for url in panel.requests if url.startswith(panels.url)} == set(files)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from panel_lab import SECONDS, RealPanel, opens_panel
+from panel_lab import RealPanel, opens_panel
 from playwright.sync_api import expect
 from test_browser_cell import ANSWER
 from test_panel_looks import findings
@@ -153,20 +153,23 @@ def test_keys_in_the_panel_do_nothing_to_the_notebook(lab, glm):
         assert notebook.outputs(2) == []
 
 
-def test_the_settings_open_below_and_have_the_focus(lab, glm):
-    """The gear shows the settings below the panel, in sight and ready to be typed in, each with a name; again hides."""
+def test_the_settings_open_in_the_panel_and_are_set(lab, glm):
+    """The gear shows the settings inside the panel, each with a name, ready to be typed in; answers obey."""
     with opens_panel(lab, glm) as (panel, _):
-        gear = panel.button("Settings")
-        gear.click()
-        box = panel.page.locator(".chatglm-settings")
-        box.wait_for()
-        expect(gear).to_have_attribute("aria-expanded", "true")
-        panel.page.wait_for_function("() => document.activeElement.closest('.chatglm-settings')")
-        for name in ("System prompt", "Temperature", "Max tokens", "Thinking"):
-            expect(box.get_by_label(name, exact=True)).to_be_visible()
+        panel.button("Settings").click()
+        box = panel.page.get_by_role("dialog", name="Settings of this conversation")
+        for name in ("Instructions", "Temperature", "Longest answer", "Think before answering"):
+            expect(box.get_by_label(name)).to_be_visible()
         assert findings(panel.page, ".chatglm-panel") == []
-        gear.click()
-        expect(box).to_be_hidden(timeout=SECONDS)
+        panel.page.keyboard.type("Be kind.")
+        box.get_by_label("Temperature").fill("0.3")
+        panel.page.keyboard.press("Escape")
+        glm.say("Yes.")
+        panel.ask("Kind?")
+        panel.reads("Yes.")
+
+        assert glm.requests[-1].json["messages"][0]["content"] == "Be kind."
+        assert glm.requests[-1].json["temperature"] == 0.3
 
 
 def test_an_export_is_a_file_with_all_that_was_said(lab, glm):

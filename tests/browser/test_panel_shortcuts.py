@@ -20,13 +20,12 @@ def test_no_key_in_the_panel_starts_a_shortcut_of_the_notebook(lab, glm, ui):
         panel.reads("An answer.")
         panel.rests()
         panel.button("Settings").click()
-        settings = panel.page.locator(".chatglm-panel .chatglm-settings")
+        settings = panel.page.get_by_role("dialog", name="Settings of this conversation")
         expect(settings.locator(":focus")).to_have_count(1)
         count = notebook.js(CELLS)
-        answer = panel.group("GLM answer 1")
+        answer = panel.group("Answer 1")
         places = [panel.log, answer, panel.button("Copy", answer), panel.button("New conversation")]
-        places += [settings.locator(kind).last for kind in ("input[type=checkbox]", "select", "input[type=number]")]
-        for place in places:
+        for place in [settings.get_by_label("Think"), settings.get_by_label("Temperature"), *places]:
             place.focus()
             panel.page.keyboard.press("b")
             panel.page.wait_for_timeout(100)

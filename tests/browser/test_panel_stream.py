@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from panel_page import answer, question
+from panel_page import HEAD, answer, question
 
 pytestmark = pytest.mark.browser
 
@@ -29,9 +29,7 @@ def test_a_view_asks_for_the_whole_and_shows_it(panels):
         panel.snap(question("q", "What is **attention**?"), answer("a", "A way to *look*."))
 
         assert texts(panel) == ["What is attention?", "A way to look."]
-        assert (
-            panel.page.get_by_role("log").get_by_role("group", name="GLM answer 1").locator("em").inner_text() == "look"
-        )
+        assert panel.page.get_by_role("log").get_by_role("group", name="Answer 1").locator("em").inner_text() == "look"
 
 
 def test_nothing_is_lost_before_the_whole_has_come(panels):
@@ -108,7 +106,7 @@ def test_a_late_step_of_a_stopped_reply_is_dropped(panels):
         panel.grow("nobody", "<p>three</p>", keep=1)
 
         assert texts(panel)[-1] == "one"
-        assert panel.group("GLM answer 1").get_by_text("[stopped]").is_visible()
+        assert panel.group("Answer 1").get_by_text("[stopped]").is_visible()
         assert panel.sent("resync") == []
 
 
@@ -130,11 +128,11 @@ def test_messages_come_between_go_and_are_counted(panels):
         panel.tell("add", after="a1", m=question("q3", "between"))
         panel.tell("add", after="q3", m=answer("a3", "3"))
         assert texts(panel) == ["one", "1", "between", "3", "two", "2"]
-        assert panel.group("GLM answer 3").inner_text().startswith("2")
+        assert panel.group("Answer 3").inner_text().startswith("2")
         panel.tell("gone", ids=["q1", "a1"])
 
         assert texts(panel) == ["between", "3", "two", "2"]
-        assert panel.group("GLM answer 2").inner_text().startswith("2")
+        assert panel.group("Answer 2").inner_text().startswith("2")
         panel.tell("gone", ids=["q3", "a3", "q2", "a2"])
         assert panel.page.get_by_text("What would you like to know?").is_visible()
 
@@ -251,7 +249,7 @@ def test_two_views_of_one_panel_show_the_same(panels):
             "snap",
             to=views[1],
             chat={},
-            head={},
+            head=HEAD,
             earlier=0,
             foot={"state": "answering"},
             messages=[question("q", "hello"), answer("a", "one", **STREAMING)],

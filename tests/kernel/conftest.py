@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from glm_server import FakeGLM
 from kernel_driver import Kernel, prepare
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "tests/kernel" in item.path.as_posix():
+        if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.kernel)
-    if "long" not in config.option.markexpr:
-        long = [item for item in items if item.get_closest_marker("long")]
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
 
 
 class _Shared:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
-import papermill
 import pexpect
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from tool_plays import asks, calling
 
 MANY = "one two three four five six seven eight nine ten "
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
@@ -74,17 +76,24 @@ def test_nbconvert_executes_and_tells_failure_by_its_code(home, glm):
     assert (done.returncode, "There is no option --nope" in done.stderr) == (1, True)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # papermill's own
-def test_papermill_runs_it(home, glm):
-    """Papermill executes the cells and keeps their outputs."""
-    glm.say("the answer")
-    path = home / "book.ipynb"
-    nbformat.write(notebook(glm, "%%chatglm --out r\nhi", "print(r.text)"), path)
+def test_text_streams_in_a_console(home, glm):
+    """`jupyter run`, as other consoles, shows words as they come, once, in the company of other code too."""
+    glm.stall_after(2)
+    path = home / "asks.py"
+    path.write_text(
+        f"%load_ext chatglm_magic\nprint('mine')\n%chatglm --base-url {glm.url} -m glm-4.7 --timeout 2 hi\n"
+    )
+    command = [sys.executable, shutil.which("jupyter-run", path=str(Path(sys.executable).parent)), str(path)]
 
-    book = papermill.execute_notebook(str(path), None, progress_bar=False, kernel_name="python3", cwd=str(home))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+        assert running.stdout.readline() == "mine\n"
+        early = running.stdout.read(len("one two"))
+        is_open = glm.open
+        rest = running.stdout.read()
 
-    assert book.cells[-2].outputs[0].data["text/markdown"].strip() == "the answer"
-    assert book.cells[-1].outputs[0].text == "the answer\n"
+    assert (early, is_open) == ("one two", 1)
+    assert "one" not in rest
+    assert "[broken off]" in rest
 
 
 class Terminal:
@@ -139,15 +148,16 @@ def test_a_terminal_shows_the_reply_as_plain_text(terminal, glm):
     assert said == ["what's up?", "two\nlines?"]
 
 
-def test_a_terminal_shows_the_reply_rendered_at_the_end(terminal, glm):
-    """While it comes it is plain text; then the same rows hold it without its marks."""
+def test_a_terminal_shows_the_reply_rendered(terminal, glm):
+    """While it comes each block is shown without its marks already; one that has ended is not written again."""
     glm.say("# Big news\n\nIt is **bold**.", delay=0.05)
 
     terminal.type("%chatglm -m glm-4.7 hi")
-    terminal.child.expect_exact("# Big news")
-    terminal.child.expect_exact("\x1b[J\x1b[1m\x1b[4mBig news\x1b[24m\x1b[22m\r\n\r\nIt")
-    terminal.child.expect_exact("\r\x1b[JIt is \x1b[1mbold\x1b[22m.\r\n")
-    assert "**" not in terminal.sync()
+    terminal.child.expect_exact("\x1b[J\x1b[1;4mBig news\x1b[0m\r\n")
+    terminal.child.expect_exact("\x1b[JIt is \x1b[1mbold\x1b[0m.\r\n")
+    shown = terminal.sync()
+    assert "**" not in shown
+    assert "Big news" not in shown
 
 
 def test_ctrl_c_stops_a_reply_in_a_terminal(terminal, glm):
@@ -157,7 +167,24 @@ def test_ctrl_c_stops_a_reply_in_a_terminal(terminal, glm):
     terminal.type("%chatglm -m glm-4.7 --out r hi")
     terminal.child.expect_exact("one two")
     terminal.child.sendintr()
-    terminal.child.expect_exact("Interrupted: what had arrived is kept.")
+    terminal.child.expect_exact("Interrupted: The reply was interrupted; what had arrived is kept.")
     glm.wait_until(lambda: glm.aborted == 1)
     terminal.type("print(r.finish_reason, repr(r.text))")
     assert "interrupted 'one two '" in terminal.sync()
+
+
+def test_a_terminal_asks_about_a_call_in_a_line(terminal, glm):
+    """The function, its arguments and the answers stand there; what is typed decides, and anything else is a reason."""
+    terminal.type("def stock(ticker: str) -> int: return len(ticker)")
+    terminal.sync()
+    for typed, told in (("y", "Result, as data"), ("n", "said no"), ("too late", "not run: too late")):
+        glm.forget()
+        glm.replay(calling(asks("stock", {"ticker": "AB"})))
+        glm.say("It is known.")
+        terminal.type("a = %chatglm -m glm-4.7 -T stock how much")
+        terminal.child.expect_exact('The model asks to run stock {"ticker": "AB"}:')
+        terminal.child.expect_exact("why not?")
+        terminal.type(typed)
+
+        assert "It is known." in terminal.sync()
+        assert told in glm.requests[-1].json["messages"][-1]["content"]

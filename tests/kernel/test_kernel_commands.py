@@ -12,7 +12,7 @@ KEY = "0123456789abcdef0123456789abcdef.ABCDEFGHIJKLMNOP"
 
 def said(kernel, name: str = "default") -> list[tuple[str, str]]:
     """Give what a conversation holds."""
-    chats = "get_ipython().magics_manager.registry['ChatGLMMagics'].chats"
+    chats = "get_ipython().magics_manager.registry['ChatGLMMagics'].workspace.chats"
     return eval(kernel.value(f"[(m.role, m.content) for m in {chats}[{name!r}].messages]"))  # noqa: S307 - our own repr
 
 
@@ -155,7 +155,8 @@ SCENES = (
     "%chatglm help keys",
     "%chatglm --base-url {refused} hi",
     "%config ChatGLMMagics",
-    "c = get_ipython().magics_manager.registry['ChatGLMMagics'].chats['default']; print(vars(c), [c.provider])",
+    "c = get_ipython().magics_manager.registry['ChatGLMMagics'].workspace.chats['default']",
+    "print(vars(c), [c.provider])",
     "%chatglm history",
     "%chatglm logout {url}",
     "%chatglm status",

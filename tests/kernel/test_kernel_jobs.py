@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from kernel_driver import Kernel
+from kernel_driver import VIEW, Kernel
 from older import shell_for_clicks
-
-VIEW = "application/vnd.jupyter.widget-view+json"
-
-
-def buttons(run) -> list[str]:
-    """Give the models of the widgets that a cell has shown so far."""
-    return [m.content["data"][VIEW]["model_id"] for m in run.messages if VIEW in m.content.get("data", {})]
 
 
 def end(kernel, name: str = "job") -> None:
@@ -32,7 +25,7 @@ def test_a_job_grows_in_its_own_cell_while_others_run(kernel, glm):
     ]
     for other in others:
         kernel.finish(other)
-    assert kernel.value("type(job).__name__") == "'Job'"
+    assert kernel.value("type(job).__name__") == "'BackgroundJob'"
     kernel.ok("reply = await job")
 
     kernel.settle(0.1)
@@ -98,8 +91,8 @@ def test_a_jobs_stop_button_works_while_cells_await(kernel, glm, where, other):
     kernel.ok("import asyncio\nnothing = 0")
     run = kernel.ok("%%chatglm --bg --out r\nhi")
     waiting = kernel.submit(other)
-    kernel.wait(lambda: buttons(run))
-    kernel.click(buttons(run)[0], subshell)
+    kernel.wait(lambda: run.buttons)
+    kernel.click(run.buttons[0], subshell)
     glm.wait_until(lambda: glm.aborted == 1, 3)
     kernel.settle(0.2)
 
@@ -121,8 +114,8 @@ def test_a_blocking_cell_does_not_keep_the_button_from_working(kernel, glm):
 
     run = kernel.ok("%%chatglm --bg\nhi")
     waiting = kernel.submit("import time\ntime.sleep(2)")
-    kernel.wait(lambda: buttons(run))
-    kernel.click(buttons(run)[0], subshell)
+    kernel.wait(lambda: run.buttons)
+    kernel.click(run.buttons[0], subshell)
     glm.wait_until(lambda: glm.aborted == 1)
 
     assert not waiting.done
@@ -137,7 +130,7 @@ def test_a_failure_is_a_line_in_the_jobs_own_output(kernel, glm):
     end(kernel)
 
     (line,) = run.markdown
-    assert line.startswith("**AuthenticationError**: The key was not accepted")
+    assert line.startswith("**AuthenticationError**: No key was sent")
     assert "<b>" not in line
     assert len(line.splitlines()) == 1
     assert run.outputs[-1]["metadata"]["chatglm_magic"] == {"status": "error", "kind": "auth"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
@@ -12,8 +13,12 @@ from pathlib import Path
 import pytest
 from kernel_driver import Kernel, prepare
 from kernel_page import KernelPage
+from soon import until
+from store_kit import look
 from test_kernel_commands import echo, said
 
+BESIDE = frozenset({"status", "execute_input"})
+"""What every cell sends beside its outputs."""
 WORDS = " ".join(f"word{number}" for number in range(400)) + " "
 
 
@@ -42,6 +47,18 @@ def quit_(kernel: Kernel) -> None:
     """End a kernel as a front end does, and wait for it."""
     kernel.client.shutdown()
     kernel.manager.finish_shutdown(waittime=10)
+
+
+def texts(path: Path) -> list[str]:
+    """Give the words of the last answer, as far as they are in the file."""
+    if not path.exists() or not look(path, "PRAGMA user_version")[0][0]:
+        return []
+    found = look(
+        path,
+        "SELECT message.content || coalesce(group_concat(piece.content, ''), '') FROM message LEFT JOIN piece "
+        "ON piece.message = message.number WHERE role = 'assistant' GROUP BY message.number ORDER BY message.number",
+    )
+    return [str(text) for (text,) in found]
 
 
 def sent(glm) -> list[str]:
@@ -73,6 +90,7 @@ def test_a_killed_kernel_takes_nothing_with_it(start, glm, place):
     assert answer[1].endswith("and so it ended.")
     assert sent(glm)[0] == "tell me a story"
     assert "word99 " in sent(glm)[1]
+    assert look(place, "PRAGMA integrity_check") == [("ok",)]
 
 
 def test_two_kernels_in_one_conversation_lose_nothing(start, glm):
@@ -95,7 +113,7 @@ def test_two_kernels_in_one_conversation_lose_nothing(start, glm):
 def said_ever(kernel: Kernel, name: str) -> list[tuple[str, str]]:
     """Give what a conversation holds, in all versions."""
     kernel.ok(f"%chatglm -c {name} status")
-    chats = "get_ipython().magics_manager.registry['ChatGLMMagics'].chats"
+    chats = "get_ipython().magics_manager.registry['ChatGLMMagics'].workspace.chats"
     return eval(kernel.value(f"[(m.role, m.text) for m in {chats}[{name!r}].tree]"))  # noqa: S307 - our own repr
 
 
@@ -175,7 +193,7 @@ def test_other_cells_begin_anew_after_a_restart(start, glm):
 
 
 def test_a_named_conversation_knows_its_cells_by_their_source(start, glm):
-    """Run again from top to bottom, a notebook without ids says each thing once."""
+    """Question again from top to bottom, a notebook without ids says each thing once."""
     echo(glm)
     for _ in range(2):
         kernel = start()
@@ -219,46 +237,57 @@ def test_a_question_that_failed_is_asked_again_after_a_restart(start, glm):
 
 
 def test_off_writes_nothing(start, glm, place, tmp_path):
-    """No file anywhere, and a reply like any other."""
+    """With the store off a kernel answers, and leaves neither a file nor a folder where its things would be."""
+    home = tmp_path / "users-home"
+    home.mkdir()
     echo(glm)
-    kernel = start(CHATGLM_STORE="off", XDG_DATA_HOME=str(tmp_path / "data"))
+    kernel = start(CHATGLM_STORE="off", HOME=str(home), XDG_DATA_HOME=str(home / "share"))
 
     assert kernel.ok("%%chatglm -c paper\nhi").markdown == ["re: hi"]
-    kernel.ok("%chatglm chats")
+    for line in ("chats", "reset"):
+        kernel.ok(f"%chatglm {line}")
     quit_(kernel)
     assert not place.parent.exists()
-    assert not (tmp_path / "data").exists()
+    assert not [found for found in home.rglob("*") if "chatglm" in found.name]
 
 
-def test_the_usual_place_is_the_users_data_folder(start, glm, tmp_path):
-    """Of mode 0600 in a folder of mode 0700, on by default."""
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_the_usual_place_is_the_users_alone(start, glm, tmp_path):
+    """On by default, in the user's data folder, and nobody else may read it."""
     echo(glm)
-    kernel = start(CHATGLM_STORE="", XDG_DATA_HOME=str(tmp_path / "data"))
-    kernel.ok("%%chatglm\nhi")
-    quit_(kernel)
+    start(CHATGLM_STORE="", XDG_DATA_HOME=str(tmp_path / "data")).ok("%%chatglm\nhi")
+    folder = tmp_path / "data" / "chatglm_magic"
+    until(lambda: texts(folder / "conversations.db") == ["re: hi"])
 
-    (path,) = (tmp_path / "data").rglob("*.db")
-    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert b"re: hi" in path.read_bytes()
+    modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in folder.iterdir()}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert set(modes.values()) == {0o600}, modes
 
 
-def test_searching_and_forgetting_in_a_kernel(start, glm, place):
-    """Chinese words are found and marked; what is forgotten is gone from the disk."""
-    glm.say("Attention 让模型关注重要的词。<script>alert(1)</script>")
-    first = start()
-    first.ok("%%chatglm -c 物理\n用一句话解释注意力机制")
-    quit_(first)
+def test_two_kernels_keep_what_they_say_in_one_file(start, glm, place):
+    """Two kernels that answer at the same time keep all of it, the conversations of one name apart from each other."""
+    glm.say("Hello there, both of you.", delay=0.01)
+    kernels = start(), start()
+    for _ in range(10):
+        runs = [kernel.submit("%%chatglm\nHi") for kernel in kernels]
+        for kernel, run in zip(kernels, runs, strict=True):
+            assert kernel.finish(run).status == "ok"
+    until(lambda: texts(place) == ["Hello there, both of you."] * 20)
 
-    second = start()
-    (shown,) = second.ok("%chatglm search 关注").markdown
-    assert "<mark>关注</mark>" in shown
-    assert "<script" not in shown
-    assert "load #1" in shown
-    assert "1 conversation, 2 messages" in second.ok("%chatglm forget").stdout
-    assert "Forgotten" in second.ok("%chatglm forget 物理").stdout
-    held = b"".join(path.read_bytes() for path in place.parent.iterdir())
-    assert "关注".encode() not in held
-    assert "注意力".encode() not in held
+    assert look(place, "SELECT name, count(*) FROM thread GROUP BY name") == [("default", 2)]
+    assert look(place, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_kernel_that_is_shut_down_has_kept_its_last_words(start, glm, place):
+    """Shutting a kernel down right after an answer loses nothing of it, and is not held up."""
+    glm.say("Last words.")
+    kernel = start()
+    kernel.ok("%%chatglm\nHi")
+    kernel.client.shutdown()
+    kernel.wait(lambda: not kernel.manager.is_alive())
+
+    assert texts(place) == ["Last words."]
+    assert not Path(f"{place}-wal").exists()
 
 
 def test_a_store_that_cannot_be_written_is_told_of_once(start, glm, tmp_path):
@@ -268,9 +297,10 @@ def test_a_store_that_cannot_be_written_is_told_of_once(start, glm, tmp_path):
     kernel = start(CHATGLM_STORE=str(tmp_path / "file" / "said.db"))
 
     shown: list[str] = []
+    deadline = time.monotonic() + 30
     while not any("not stored" in text for text in shown):  # as soon as the store has tried
         shown += kernel.ok("%%chatglm -c paper\none").markdown
-        assert len(shown) < 100
+        assert time.monotonic() < deadline
     shown += [kernel.ok("%%chatglm -c paper\none").markdown[0] for _ in range(3)]
     assert all(text.startswith("re: one") for text in shown)
     assert sum("not stored" in text for text in shown) == 1
@@ -317,26 +347,19 @@ def test_what_is_not_stored_is_asked_and_stored(start, glm):
     assert len(glm.requests) == 2
 
 
-def test_many_stored_answers_are_no_burst(start, glm):
-    """Run All sends each cell's answer as one message, and at most about 20 of them a second."""
+def test_each_stored_answer_is_one_message(start, glm):
+    """Run All shows the stored answer of each cell once, whole: its growth would be a burst that servers drop."""
     glm.say("# Long\n\n" + "A paragraph that is long enough to be settled.\n\n" * 60)
     kernel = start()
     kernel.ok("%config ChatGLMMagics.cache = 'replay'")
     kernel.ok("%%chatglm --no-history\nhi")
-    kernel.ok(
-        "import time\ntimes = []\n"
-        "get_ipython().display_pub.register_hook(lambda message: (times.append(time.monotonic()), message)[1])"
-    )
     runs = [kernel.submit("%%chatglm --no-history\nhi") for _ in range(30)]
     for run in runs:
         kernel.finish(run)
 
-    shown = [message for run in runs for message in run.messages if message.type not in {"status", "execute_input"}]
+    shown = [[message.type for message in run.messages if message.type not in BESIDE] for run in runs]
     assert len(glm.requests) == 1
-    assert len(shown) == 30
-    assert kernel.value("(len(times), max(sum(at <= other < at + 1 for other in times) for at in times) <= 21)") == (
-        "(30, True)"
-    )
+    assert shown == [["display_data"]] * 30
 
 
 def test_an_answer_that_a_retry_gave_is_the_stored_one(start, glm):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -101,38 +100,6 @@ def test_thinking_is_switched_on_and_off(kernel, glm):
     assert glm.requests == []
 
 
-def test_threads_are_named_started_over_and_left_alone(kernel, glm):
-    """`-c` keeps one apart, `--new` begins it again, `--no-history` neither sees it nor enters it."""
-    glm.say(lambda request: f"re: {request.json['messages'][-1]['content']}")
-    for line in ("one", "-c other two", "three"):
-        kernel.ok(f"for _ in [1]:\n    %chatglm {line}")
-    assert asked(glm) == ["one", "re: one", "three"]
-    kernel.ok("for _ in [1]:\n    %chatglm --no-history four")
-    assert asked(glm) == ["four"]
-    kernel.ok("for _ in [1]:\n    %chatglm five")
-    assert asked(glm) == ["one", "re: one", "three", "re: three", "five"]
-    kernel.ok("for _ in [1]:\n    %chatglm --new six")
-    assert asked(glm) == ["six"]
-    kernel.ok("for _ in [1]:\n    %chatglm -c other seven")
-    assert asked(glm) == ["two", "re: two", "seven"]
-
-
-def test_a_reply_in_a_form(kernel, glm):
-    """Code alone, JSON laid out; what is no JSON fails clearly, and stays to be read."""
-    glm.say("Look:\n\n```python\nx = 1\n```\n\nDone.")
-    (shown,) = kernel.ok("%%chatglm -f code\nhi").outputs
-    assert shown["data"]["text/plain"] == "x = 1"
-    assert "Done." not in shown["data"]["text/markdown"]
-    glm.say('```json\n{"a": [1]}\n```')
-    (shown,) = kernel.ok("%%chatglm -f json --out a\nhi").outputs
-    assert json.loads(shown["data"]["text/plain"]) == {"a": [1]}
-    assert kernel.value("a.json") == "{'a': [1]}"
-    glm.say("No JSON, sorry.")
-    run = kernel.run("%%chatglm -f json --out a\nhi")
-    assert (run.status, run.ename) == ("error", "ReplyFormatError")
-    assert kernel.value("a.text") == "'No JSON, sorry.'"
-
-
 def test_quiet_and_usage(kernel, glm):
     """`-q` shows nothing and is worth a Reply; `-u` tells model, tokens and seconds in a last line."""
     glm.say("ok")
@@ -167,30 +134,6 @@ def test_a_setting_is_in_what_is_sent(kernel, glm, name):
     assert find(sent(glm)) == found
 
 
-def test_an_option_goes_before_the_conversation_and_that_before_config(kernel, glm):
-    """The nearer word counts; the environment comes last."""
-    glm.say("ok")
-    kernel.ok("%config ChatGLMMagics.temperature = 0.1")
-    kernel.ok("%chatglm set temperature 0.2")
-
-    for options, wanted in (("-o temperature 0.3", 0.3), ("", 0.2)):
-        kernel.ok(f"%%chatglm {options}\nhi")
-        assert sent(glm)["temperature"] == wanted
-    kernel.ok("%chatglm set temperature none")
-    kernel.ok("%%chatglm\nhi")
-    assert sent(glm)["temperature"] == 0.1
-
-
-def test_history_is_cut_to_the_tokens_that_are_set(kernel, glm):
-    """Whole exchanges, the oldest first."""
-    glm.say("ok")
-    kernel.ok("%config ChatGLMMagics.history_tokens = 50")
-    for word in ("one", "two", "three"):
-        kernel.ok(f"for _ in [1]:\n    %chatglm {word * 20}")
-
-    assert asked(glm) == ["two" * 20, "ok", "three" * 20]
-
-
 def test_painting_is_as_rare_as_is_set(kernel, glm):
     """`refresh_hz` counts paints a second."""
     paints = []
@@ -210,25 +153,3 @@ def test_tracebacks_come_back_when_they_are_wanted(kernel, glm):
     assert len(kernel.run("%%chatglm\nhi").traceback) <= 2
     kernel.ok("%config ChatGLMMagics.short_errors = False")
     assert any("Traceback" in line for line in kernel.run("%%chatglm\nhi").traceback)
-
-
-def test_a_setting_that_does_not_fit_is_refused_and_stays(kernel):
-    """IPython says why, and the old value holds."""
-    for name, value in (("temperature", 9), ("refresh_hz", 0), ("nested", "'loop'"), ("max_tokens", 0)):
-        magics = f"get_ipython().magics_manager.registry['ChatGLMMagics'].{name}"
-        before = kernel.value(magics)
-        run = kernel.run(f"%config ChatGLMMagics.{name} = {value}")
-
-        assert name in run.stderr
-        assert kernel.value(magics) == before
-
-
-def test_a_pasted_key_is_noticed(kernel, glm):
-    """The cell says so, the prompt with it is not sent, and the warning does not repeat the key."""
-    glm.say("ok")
-    secret = "0123456789abcdef0123456789abcdef" + ".ABCDEFGHIJKLMNOP"
-
-    run = kernel.run(f"key = '{secret}'")
-
-    assert "key" in run.stderr
-    assert secret not in run.stderr

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from kernel_page import VIEW, KernelPage
+from kernel_driver import VIEW
+from kernel_page import KernelPage
 from older import version_of
 
 WORDS = "one two three four five six seven eight nine ten"
@@ -111,6 +112,30 @@ def test_cells_and_panels_share_their_conversations(kernel, glm, open_panel):
     page.wait(lambda: page.head["title"] == "paper")
     kernel.ok("%chatglm reset")
     page.wait(lambda: not page.shown)
+
+
+def test_what_any_door_says_shows_in_the_panel(kernel, glm, open_panel):
+    """A name is one conversation in a kernel: the panel shows what cells and Python say in it, whoever came first."""
+    glm.say(lambda asked: f"answer {len(asked.json['messages'])}")
+    name = "Lesson 中文 one"
+    page = open_panel()
+    page.answer("new", name=name)
+    page.wait(lambda: page.head["title"] == name)
+    page.exchange("send", text="panel")
+    kernel.ok(f"%chatglm -c '{name}' cell")
+    kernel.ok(f"from chatglm_magic import Chat\nr = await Chat.open('{name}').send('opened')")
+    kernel.ok(f"r = await Chat(name='{name}').send('named')")
+    kernel.ok(f"%chatglm new '{name}'\nr = %chatglm line")
+    page.wait(lambda: len(page.shown) == 10 and page.is_still)
+
+    assert [shown["source"] for shown in page.shown[::2]] == ["panel", "cell", "opened", "named", "line"]
+    assert [message["content"] for message in glm.requests[-1].json["messages"][::2]] == [
+        "panel",
+        "cell",
+        "opened",
+        "named",
+        "line",
+    ]
 
 
 def test_conversations_and_models_of_the_kernel_are_picked(kernel, glm, open_panel):
@@ -241,7 +266,7 @@ def test_stored_conversations_are_picked_and_stored_answers_marked(kernel, glm, 
     kernel.ok("%config ChatGLMMagics.model = 'glm-4.7'\n%config ChatGLMMagics.store = ':memory:'")
     page = open_panel()
     found = page.answer("find", what="chat", text="otters")["items"]
-    assert [(item["title"], item["count"]) for item in found] == [("paper: about otters", 2)]
+    assert [(item["title"], item["about"], item["count"]) for item in found] == [("paper", "about otters", 2)]
     page.answer("chat", name=found[0]["name"])
     page.wait(lambda: len(page.shown) == 2)
     assert (page.head["title"], page.shown[0]["source"]) == ("paper", "about otters")

@@ -75,7 +75,7 @@ def run_with_papermill(book):
 def messages_in(path: str) -> int:
     """Count what is stored."""
     with closing(sqlite3.connect(path)) as database:
-        return database.execute("SELECT count(*) FROM said").fetchone()[0]
+        return database.execute("SELECT count(*) FROM message").fetchone()[0]
 
 
 def shown(book) -> str:

@@ -1,10 +1,8 @@
-"""What a growing reply shows goes past the wait of ipykernel's publisher, and past nothing else."""
+"""What a growing reply shows goes through ipykernel's own publisher, with its hooks and its order."""
 
 from __future__ import annotations
 
 from glm_server import FakeGLM
-
-from chatglm_magic._magics.updates import QuickUpdates, quick
 
 MANY = "".join(f"word{number} " for number in range(12))
 
@@ -36,37 +34,3 @@ def test_what_is_printed_keeps_its_order(kernel, glm: FakeGLM):
     assert outputs[0] == "before"
     assert outputs[-1] == "after\n"
     assert "word11" in "".join(outputs[1:-1])
-
-
-def test_only_ipykernel_s_own_publisher_is_gone_past(kernel):
-    """Another shell's publisher, and one that somebody has wrapped, shows all itself."""
-
-    class Other:
-        """Shows outputs elsewhere."""
-
-        _hooks = ()
-
-    other = Other()
-    assert quick(other) is other
-
-    class Known:
-        """Shows outputs as ipykernel's does."""
-
-        _hooks = ()
-        clear_output = None
-
-        def publish(self, *what: object, **how: object) -> None:
-            """Show."""
-
-    Known.publish.__module__ = "ipykernel.zmqshell"
-    assert type(quick(Known())) is QuickUpdates
-    Known.publish.__wrapped__ = print  # as functools.wraps leaves it
-    wrapped = Known()
-    assert quick(wrapped) is wrapped
-
-    kinds = kernel.value(
-        "(lambda quick, pub: [type(quick(pub)).__name__, setattr(pub, 'publish', pub.publish), "
-        "type(quick(pub)).__name__, delattr(pub, 'publish')])"
-        "(__import__('chatglm_magic._magics.updates', fromlist=['quick']).quick, get_ipython().display_pub)"
-    )
-    assert kinds == f"['{QuickUpdates.__name__}', None, 'ZMQDisplayPublisher', None]"

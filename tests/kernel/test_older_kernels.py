@@ -14,7 +14,6 @@ import pytest
 from kernel_driver import Kernel, prepare
 from older import VERSIONS, folder_of, shell_for_clicks
 
-VIEW = "application/vnd.jupyter.widget-view+json"
 WORDS = "some words that take their time to come"
 
 
@@ -37,11 +36,8 @@ def kernel(older, glm):
 
 
 def button_of(kernel, run) -> str:
-    def shown() -> list[str]:
-        return [m.content["data"][VIEW]["model_id"] for m in run.messages if VIEW in m.content.get("data", {})]
-
-    kernel.wait(shown)
-    return shown()[0]
+    kernel.wait(lambda: run.buttons)
+    return run.buttons[0]
 
 
 def usual_shell(kernel) -> str | None:

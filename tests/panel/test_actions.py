@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 from panel_kit import Page, Scripted, chat_with
 
 from chatglm_magic import Chat, ChatPanel, Message, TextDelta
-from chatglm_magic.panel import desk as desk_module
-from chatglm_magic.panel.settings import Settings
+from chatglm_magic._store import close_stores, open_store
+from chatglm_magic.panel import names as panel_names
+from chatglm_magic.panel.state import tokens_of
 
 HELLO = [TextDelta("Hello")]
 CODE = "Look:\n\n```python\na = 1\n```\n\nand\n\n```sh\nls\n```\n\n```python\nb = 2\n```"
@@ -32,22 +36,55 @@ class _Frame:
 
 @pytest.fixture
 def variables(monkeypatch):
-    """Give the panel's desk these variables of the user."""
+    """Give the panel these variables of the user."""
     _Frame.told = 0
     names = {"df": _Frame(), "n": 7, "secret": "hush", "_hidden": 1, "delta": 2}
-    monkeypatch.setattr(desk_module.Desk, "names", lambda _: dict(names))
+    monkeypatch.setattr(panel_names, "variables", lambda: dict(names))
     return names
 
 
 def test_a_draft_is_told_what_it_names(variables):
-    """Names in braces are shown with their kind, tokens are estimated, and nothing of a value is looked at."""
+    """Names in braces are shown with their kind."""
     with Page(ChatPanel(chat_with(HELLO))) as page:
         chips = page.answer("draft", text="Explain {df} and {n} and {df.shape[0]}, \\frac{n}, {{n}}, {other}", at=3)
 
         assert chips["names"] == [{"name": "df", "kind": "_Frame"}, {"name": "n", "kind": "int"}]
-        assert 10 < chips["tokens"] < 60
         assert chips["offer"] == []
-        assert _Frame.told == 0
+
+
+def test_a_drafts_estimate_holds_its_data(variables):
+    """The tokens that are shown are those of what is sent, values included."""
+    variables["log"] = "line\n" * 1000
+    provider = Scripted(HELLO)
+    with Page(ChatPanel(Chat(provider))) as page:
+        draft = "Sum up {log}, {n} and {gone}"
+        tokens = page.answer("draft", text=draft, at=None)["tokens"]
+        page.exchange("send", text=draft)
+
+    assert tokens == tokens_of(provider.requests[0].messages[-1].content) > 1000
+
+
+def test_chinese_asked_of_a_model_without_it_has_a_note_below_the_answer():
+    """As in cells: in Chinese, with the way to a key."""
+    provider = Scripted(HELLO)
+    provider.english_only = True
+    with Page(ChatPanel(Chat(provider))) as page:
+        page.exchange("send", text="你好")
+        assert "knows English only" in str(page.shown[1]["blocks"])
+
+
+def test_notes_on_data_stay_with_the_answer(variables):
+    """What had no value, was not computed or was shortened stands below the answer, also in a later view."""
+    variables["log"] = "line\n" * 10_000
+    with Page(ChatPanel(chat_with(HELLO))) as page:
+        page.exchange("send", text="Sum up {log}, {gone} and {len(log)}")
+        later = Page(page.panel, "later", beside=page)
+        for view in (page, later):
+            later.wait(lambda view=view: len(view.shown) > 1)
+            below = str(view.shown[1]["blocks"])
+            assert "No value for {gone}; sent as written." in below
+            assert "{log} was shortened: 50 kB" in below
+            assert "{len(log)} was sent as written." in below
 
 
 def test_a_draft_outlives_a_reload_until_it_is_sent():
@@ -116,17 +153,24 @@ def test_values_in_an_older_question_are_never_looked_through_again(variables):
 
 
 def test_the_source_of_a_message_can_be_had():
-    """Its Markdown, one of its code blocks, or what a cell would hold of it."""
+    """An answer's Markdown, and a question's own words."""
     with Page(ChatPanel(chat_with([TextDelta(CODE)]))) as page:
         name = page.exchange("send", text="code")["id"]
 
-        assert page.answer("source", id=name, code=None)["text"] == CODE
-        block = page.answer("source", id=name, code=1)
-        assert (block["text"].strip(), block["language"]) == ("ls", "sh")
-        assert page.answer("source", id=name, code="cell")["text"] == "a = 1\n\nb = 2"
-        assert page.answer("source", id=name, code=3)["bad"]
-        assert page.answer("source", id="nobody", code=None)["bad"]
-        assert page.answer("source", id=page.shown[0]["id"], code=None)["text"] == "code"
+        assert page.answer("source", id=name)["text"] == CODE
+        assert page.answer("source", id="nobody")["bad"]
+        assert page.answer("source", id=page.shown[0]["id"])["text"] == "code"
+
+
+def test_the_content_of_a_cell_can_be_had():
+    """Python as a code cell; what no cell can run as a Markdown cell."""
+    with Page(ChatPanel(chat_with(HELLO))) as page:
+        python = [{"language": "python", "source": "a = 1"}, {"language": "sh", "source": "ls"}]
+        answer = page.answer("cell", blocks=python)
+        assert (answer["source"], answer["cell_type"]) == ("a = 1", "code")
+        answer = page.answer("cell", blocks=[{"language": "rust", "source": "let x;"}])
+        assert (answer["source"], answer["cell_type"]) == ("```rust\nlet x;\n```", "markdown")
+        assert page.answer("cell", blocks=[])["bad"]
 
 
 def test_conversations_are_begun_named_and_switched():
@@ -139,9 +183,11 @@ def test_conversations_are_begun_named_and_switched():
         page.exchange("send", text="there")
         assert page.panel.chat.name == "chat-2"
         assert chat.watchers == ()
+        page.answer("rename", name="Lesson 中文 one")
+        page.wait(lambda: page.head["title"] == "Lesson 中文 one")
         page.answer("rename", name="paper")
         page.wait(lambda: page.head["title"] == "paper")
-        for wrong in ("two words", "chat", "x" * 61, ""):
+        for wrong in ("two\nlines", "chat", "#1", "-x", "x" * 61, ""):
             assert page.answer("rename", name=wrong)["bad"]
         assert page.answer("chat", name="nowhere")["bad"]
 
@@ -161,7 +207,7 @@ def test_a_new_conversation_is_begun_only_where_something_was_said():
         for _ in range(3):
             page.answer("new", name=" ")
         page.wait(lambda: page.head["title"] == "chat-2")
-        assert list(page.panel._session.desk.opened()) == ["chat", "chat-2"]
+        assert list(page.panel._state.workspace.chats) == ["chat", "chat-2"]
         page.answer("new", name="paper")
         page.wait(lambda: page.head["title"] == "paper")
 
@@ -216,67 +262,103 @@ def test_a_server_that_lists_its_models_is_asked_by_the_picker(glm):
 
 
 def test_settings_are_the_conversations_own():
-    """Widgets show what is set and set what they show; another conversation brings its own."""
+    """The header says what is set, and a field sets what it says; another conversation brings its own."""
     chat = chat_with(HELLO)
-    chat.system, chat.think = "Be terse.", True
+    chat.options = replace(chat.options, system="Be terse.", think=True)
     with Page(ChatPanel(chat)) as page:
-        settings = page.panel._settings
-        assert settings.box.layout.display == "none"
-        page.answer("settings", open=True)
-        page.wait(lambda: page.head["settings"])
-        assert settings.box.layout.display != "none"
-        assert (settings._system.value, settings._think.value) == ("Be terse.", "on")
-
-        settings._system.value = "Be kind."
-        settings._own.value = True
-        settings._temperature.value = 0.2
-        settings._most.value = 100
-        settings._think.value = "off"
-        page.wait(lambda: chat.options.get("max_tokens") == 100)
+        assert page.head["settings"] == {"system": "Be terse.", "think": "on"}
+        for name, text in (("system", "Be kind."), ("temperature", "0.2"), ("max_tokens", "100"), ("think", "off")):
+            assert page.answer("set", chat="chat", name=name, text=text)["k"] == "ok"
+        page.wait(lambda: page.head["settings"]["max_tokens"] == "100")
         page.exchange("send", text="hi")
         request = chat.provider.requests[0]
         assert (request.messages[0].content, request.think) == ("Be kind.", False)
         assert dict(request.options) == {"temperature": 0.2, "max_tokens": 100}
 
-        settings._think.value = "auto"
-        page.wait(lambda: chat.think is None)
+        page.answer("set", chat="chat", name="think", text="")
+        assert chat.options.think is None
         page.answer("new", name="other")
-        settings._own.value = False
-        page.wait(lambda: "temperature" not in page.panel.chat.options)
-        assert chat.options["temperature"] == 0.2
-        page.answer("settings", open=None)
-        assert settings.box.layout.display == "none"
+        page.wait(lambda: page.head["title"] == "other" and page.head["settings"]["temperature"] == "0.2")
+        page.answer("set", chat="chat", name="temperature", text="")  # typed before the other one was shown
+        assert "temperature" not in chat.options.parameters
+        assert page.panel.chat.options.parameters["temperature"] == 0.2
 
 
-def test_showing_settings_sets_nothing():
-    """What a widget cannot show exactly stays as it was set, until somebody moves it."""
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("temperature", "9", "a number from 0 to 2"),
+        ("temperature", "warm", "a number from 0 to 2"),
+        ("max_tokens", "0", "a whole number of at least 1"),
+        ("think", "maybe", "on, off or none"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused(name, text, words):
+    """A sentence says what fits, and what was set stays."""
     chat = chat_with(HELLO)
-    chat.options.update(temperature=0.3333, max_tokens=2_000_000)
+    chat.options = replace(chat.options, parameters={"temperature": 0.3333})
     with Page(ChatPanel(chat)) as page:
-        page.answer("settings", open=True)
-        settings = page.panel._settings
-        settings._system.value = "Be kind."
-        page.wait(lambda: chat.system == "Be kind.")
-        assert chat.options == {"temperature": 0.3333, "max_tokens": 2_000_000}
+        answer = page.answer("set", chat="chat", name=name, text=text)
 
-        settings._temperature.value = 1.5
-        page.wait(lambda: chat.options["temperature"] == 1.5)
-        assert chat.options["max_tokens"] == 2_000_000
+        assert answer["bad"]
+        assert words in answer["text"]
+        assert chat.options.parameters == {"temperature": 0.3333}
 
 
-def test_a_setting_is_set_for_the_conversation_it_was_made_for():
-    """What was moved just before another conversation is shown is not that one's."""
-    one, other = chat_with(HELLO), chat_with(HELLO)
-    waiting = []
-    settings = Settings(one, waiting.append)
-    settings._system.value = "for the first"
-    settings.show(other)
-    for work in waiting:
-        work()
-    settings.close()
+def test_any_conversation_is_renamed_and_deleted_in_its_row(monkeypatch, tmp_path):
+    """Shown, open or stored: what is renamed is found by its new name, and what is deleted is stored no more."""
+    monkeypatch.setenv("CHATGLM_STORE", str(tmp_path / "said.db"))
+    chat = Chat(Scripted(HELLO), name="one")
+    with Page(ChatPanel(chat)) as page:
+        page.exchange("send", text="first question")
+        page.answer("new", name="two")
+        page.exchange("send", text="second question")
+        assert page.answer("rename", of="one", name="一 one")["k"] == "ok"
+        page.wait(lambda: [item["name"] for item in page.head["chats"]] == ["一 one", "two"])
+        assert "two is deleted" in page.answer("drop", name="two")["text"]
+        page.wait(lambda: page.head["title"] == "一 one" and page.shown)
+        assert page.shown[0]["source"] == "first question"
+        for nobody in ("two", "#99"):
+            assert "no conversation" in page.answer("drop", name=nobody)["text"]
+            assert page.answer("rename", of=nobody, name="x")["bad"]
 
-    assert len(waiting) == 1
-    assert (one.system, other.system) == ("for the first", "")
+        names = [thread.name for thread in open_store().threads()]
+        assert names == ["一 one"]
+    close_stores()
+
+
+def test_a_conversation_is_not_deleted_while_it_is_answered():
+    """Its row says so; stopped, it can be deleted, and an empty one is shown."""
+    with Page(ChatPanel(chat_with([TextDelta("One "), 5, TextDelta("two")]))) as page:
+        page.ask("send", text="count")
+        page.wait(lambda: page.shown and "One" in page.last["tail"])
+        assert "still coming" in page.answer("drop", name="chat")["text"]
+        page.answer("stop")
+        page.settled()
+        assert not page.answer("drop", name="chat").get("bad")
+        page.wait(lambda: not page.shown and page.head["title"] == "default")
+
+
+def test_first_questions_are_offered_until_something_was_said(variables):
+    """They are about the user's data, where there is some, and gone with the first question."""
+    frame = type("DataFrame", (), {})()
+    panel_names.variables = lambda: {"sales": frame, "n": 7}
+    with Page(ChatPanel(chat_with(HELLO))) as page:
+        assert page.head["ideas"][0] == "What stands out in {sales}?"
+        assert len(page.head["ideas"]) == 3
+        page.exchange("send", text="hi")
+        page.wait(lambda: page.head["ideas"] == [])
+
+
+def test_models_without_a_key_are_marked(monkeypatch):
+    """The picker says which models need a key that is not there, also once one is set."""
+    with Page(ChatPanel(chat_with(HELLO))) as page:
+        marks = {item["name"]: item["about"] for item in page.head["models"]}
+        assert marks["zai:glm-4.7"] == marks["bigmodel:glm-4.7"] == "needs a key"
+        assert marks["scripted:glm-4.7"] == marks["local"] == ""
+        monkeypatch.setenv("ZAI_API_KEY", "0123456789abcdef0123456789abcdef.ABCDEFGHIJKLMNOP")
+        page.panel._state.workspace.changed()
+        page.wait(lambda: {item["name"]: item["about"] for item in page.head["models"]}["zai:glm-4.7"] == "")
 
 
 @pytest.mark.parametrize("form", ["md", "html", "ipynb", "json"])
@@ -292,6 +374,18 @@ def test_a_conversation_can_be_saved(form):
         assert "world" in file["text"]
 
 
+def test_what_is_shown_in_mid_answer_does_not_read_as_whole():
+    """The text that is saved with the notebook says that more was coming."""
+    with Page(ChatPanel(chat_with([TextDelta("One "), 5, TextDelta("two")]))) as page:
+        page.ask("send", text="count")
+        page.wait(lambda: page.shown and "One" in page.last["tail"])
+        static = page.panel._repr_mimebundle_()
+        page.answer("stop")
+        page.settled()
+
+        assert static["text/markdown"].endswith("One \n\n*&#91;still being written&#93;*")
+
+
 def test_what_is_shown_without_widgets_is_what_was_said():
     """A terminal or a headless run shows Markdown and plain text, in which a reply's HTML is text."""
     chat = chat_with([TextDelta("<img src=x onerror=alert(1)> **bold**")])
@@ -304,7 +398,24 @@ def test_what_is_shown_without_widgets_is_what_was_said():
         shown = page.panel._repr_mimebundle_()
         assert "<img" not in shown["text/markdown"]
         assert "**bold**" in shown["text/markdown"]
-        assert shown["text/plain"] == "You: hi <b>\n\nGLM: <img src=x onerror=alert(1)> **bold**"
+        assert shown["text/plain"] == "You: hi <b>\n\nglm-4.7: <img src=x onerror=alert(1)> **bold**"
+
+
+def test_colab_is_told_what_it_needs_for_widgets_of_other_makers(monkeypatch):
+    """The panel's output carries anywidget's own metadata, without which Colab shows an empty place."""
+    colab = SimpleNamespace(
+        enable_custom_widget_manager=lambda: None,
+        _widgets=SimpleNamespace(_installed_url="https://colab.test/manager.js"),
+    )
+    monkeypatch.setitem(sys.modules, "google.colab.output", colab)
+    monkeypatch.setattr("chatglm_magic.panel.can_show_widget", lambda _: True)
+    with Page(ChatPanel(chat_with([]))) as page:
+        data, metadata = page.panel._repr_mimebundle_()
+        name = page.panel.model_id
+
+    view = "application/vnd.jupyter.widget-view+json"
+    assert data[view]["model_id"] == name
+    assert metadata == {view: {"colab": {"custom_widget_manager": {"url": "https://colab.test/manager.js"}}}}
 
 
 def test_a_long_conversation_is_shown_in_part_without_widgets():
@@ -325,7 +436,7 @@ def test_half_a_character_reaches_the_page_as_a_mark():
         sent = []
         page.panel._transcript.send = lambda message: sent.append(json.dumps(message, ensure_ascii=False).encode())
         name = page.exchange("send", text="hi")["id"]
-        page.answer("source", id=name, code=None)
+        page.answer("source", id=name)
 
         assert any("one \N{REPLACEMENT CHARACTER} two" in one.decode() and b'"text"' in one for one in sent)
 

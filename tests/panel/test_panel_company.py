@@ -10,11 +10,14 @@ import threading
 import weakref
 
 import pytest
-from panel_kit import Page, chat_with, is_as_new
+from panel_kit import Page, Scripted, chat_with, is_as_new
 
 from chatglm_magic import Chat, ChatPanel, Message, TextDelta, Usage
+from chatglm_magic._conversation.conversation import GO_ON, InsertPoint
+from chatglm_magic._conversation.tree import MessageTree
 from chatglm_magic._errors import ConnectError
-from chatglm_magic._tree import Tree
+from chatglm_magic._resolve import Target
+from chatglm_magic._workspace import Workspace
 
 HELLO = [TextDelta("Hello "), TextDelta("**world**"), Usage(3, 4, 7)]
 
@@ -42,6 +45,26 @@ def test_what_code_asks_shows_in_the_panel():
         page.wait(lambda: not page.shown)
 
 
+def test_an_answer_that_goes_on_at_once_streams_on():
+    """A continuation that begins before the panel has seen the first part's end is shown while it comes."""
+    chat = chat_with(slowly("One ", delay=0.3), slowly("two ", "three ", delay=0.3))
+
+    async def ask() -> None:
+        await chat.send("count")
+        await chat.send(GO_ON, at=InsertPoint(continues=True))
+
+    asked = threading.Thread(target=lambda: asyncio.run(ask()))
+    asked.start()
+    with Page(ChatPanel(chat)) as page:
+        page.wait(lambda: page.shown and page.last["state"] == "streaming" and "two" in page.last["tail"])
+        assert is_as_new(page)
+        page.wait(lambda: page.last["state"] == "done")
+        asked.join()
+        page.settled()
+
+        assert "".join(page.last["blocks"]) == "<p>One two three</p>"
+
+
 def test_two_panels_on_one_conversation_show_the_same():
     """What one asks streams in the other, and Stop works in either."""
     chat = chat_with(slowly("One ", "two ", "never", delay=0.2))
@@ -54,6 +77,24 @@ def test_two_panels_on_one_conversation_show_the_same():
         one.settled()
 
         assert [m["blocks"] for m in one.shown] == [m["blocks"] for m in other.shown]
+
+
+def test_what_is_deleted_elsewhere_is_shown_no_more():
+    """Panels that show a conversation which a cell or another panel has deleted show the current one then."""
+    workspace = Workspace()
+    first, second = workspace.new("first"), workspace.new("second")
+    first.target = second.target = Target(Scripted(HELLO))
+    panels = [ChatPanel(first), ChatPanel(first)]
+    for panel in panels:
+        panel._state.workspace = panel._actions._state.workspace = workspace
+        workspace.listeners.append(panel._state.mark)
+    with Page(panels[0]) as one, Page(panels[1]) as other:
+        workspace.current = "second"
+        workspace.delete(first)
+
+        for page in (one, other):
+            page.wait(lambda page=page: page.head["title"] == "second")
+            assert [item["name"] for item in page.head["chats"]] == ["second"]
 
 
 def test_a_panel_waits_for_another_panels_answer_and_says_so():
@@ -87,7 +128,7 @@ def test_a_panel_waits_for_a_cells_answer_and_says_so():
     with Page(ChatPanel(chat)) as page:
         page.wait(lambda: page.shown and page.last["state"] == "streaming")
         number = page.ask("send", text="from the panel")
-        page.wait(lambda: page.panel._session.chat is chat and "waiting for" in str(page.foot.get("text")), 5)
+        page.wait(lambda: page.panel._state.chat is chat and "waiting for" in str(page.foot.get("text")), 5)
         page.ask("stop")
         page.wait(lambda: any(m.get("for") == number and m["bad"] for _, m in page.got if m["k"] == "note"))
         asked.join()
@@ -154,7 +195,7 @@ def test_messages_in_another_order_come_as_a_whole():
         parents = ["", *(said.id for said in (*second, *first))]
         for said, parent in zip((*second, *first), parents, strict=False):
             said.parent = parent
-        chat.start_over(Tree((*second, *first)))
+        chat.start_over(MessageTree((*second, *first)))
         page.wait(lambda: [shown.get("source") for shown in page.shown] == ["two", None, "one", None])
 
         assert is_as_new(page)
@@ -163,21 +204,21 @@ def test_messages_in_another_order_come_as_a_whole():
 def test_a_page_that_cannot_be_reached_is_left_alone(caplog):
     """Where sending fails for good, the panel gives up; a view that asks again is answered."""
     with Page(ChatPanel(chat_with(HELLO))) as page:
-        wire = page.panel._session.wire
-        send, tried = wire._send, []
+        channel = page.panel._state.channel
+        send, tried = channel._send, []
 
         def broken(message: dict) -> None:
             tried.append(message)
             msg = "nobody there"
             raise OSError(msg)
 
-        wire._send = broken
+        channel._send = broken
         page.ask("ping")
-        page.wait(lambda: not wire.views)
+        page.wait(lambda: not channel.views)
         assert len(tried) < 10
         assert "nobody there" in caplog.text
         caplog.clear()
-        wire._send = send
+        channel._send = send
         page.number = 0
         page.ask("ready")
         page.wait(lambda: page.number)
@@ -190,13 +231,13 @@ def test_repaints_leave_no_memory_behind():
     chat = chat_with(HELLO)
     chat.messages = [Message("user" if n % 2 == 0 else "assistant", f"said **{n}** " * 20) for n in range(400)]
     with Page(ChatPanel(chat), opens=False) as page:
-        session = page.panel._session
-        session.wire._send = lambda message: counts.append(message["n"])
+        state = page.panel._state
+        state.channel._send = lambda message: counts.append(message["n"])
         counts: list[int] = []
 
         def resync(times: int) -> None:
             for _ in range(times):
-                session.wire._sent.clear()
+                state.channel._sent.clear()
                 before = len(counts)
                 page.ask("resync")
                 page.wait(lambda before=before: len(counts) > before)
@@ -225,20 +266,20 @@ def close_in_mid_stream(chat: Chat) -> weakref.ref:
     count = len(page.got)
     page.wait(lambda: chat.messages and chat.messages[-1].content == "One two three")
     assert all(message["k"] != "grow" for _, message in page.got[count + 1 :])
-    return weakref.ref(page.panel._session)
+    return weakref.ref(page.panel._state)
 
 
 def test_a_closed_panel_watches_no_more():
-    """Neither the conversation nor the desk holds on to it, and a reply on its way goes on without it."""
+    """Neither the conversation nor the workspace holds on to it, and a reply on its way goes on without it."""
     chat = chat_with(slowly("One ", "two ", "three", delay=0.1))
-    session = close_in_mid_stream(chat)
+    state = close_in_mid_stream(chat)
     for _ in range(100):
         gc.collect()
-        if session() is None:
+        if state() is None:
             break
         threading.Event().wait(0.05)
 
-    assert session() is None
+    assert state() is None
     assert chat.watchers == ()
 
 
@@ -252,7 +293,7 @@ page.ask("send", text="hi")
 page.wait(lambda: "Hello" in str(page.shown))
 if {seconds} == 0:
     page.settled()
-print(page.panel.chat.tree.path()[-1].content)
+print(page.panel.chat.tree.path()[-1].text_so_far)
 """
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from panel_kit import Page, Scripted, chat_with, is_as_new
 
-from chatglm_magic import Chat, ChatPanel, Part, Replace, Source, TextDelta, ThinkingDelta, Usage
+from chatglm_magic import Chat, ChatPanel, Finished, Part, Replace, Source, TextDelta, ThinkingDelta, Usage
 from chatglm_magic._errors import ConnectError, MissingKeyError
 
 HELLO = [TextDelta("Hello "), TextDelta("**world**"), Usage(3, 4, 7)]
@@ -39,6 +39,30 @@ def test_a_question_and_its_answer_come_to_the_page():
         assert page.panel.chat.messages[-1].content == "Hello **world**"
 
 
+@pytest.mark.parametrize(
+    ("finished", "state", "note"),
+    [
+        (Finished("stop", warnings=("no-finish-reason",)), "cut", "did not say that the answer is complete"),
+        (Finished("stop", warnings=("bad-frame",)), "cut", "could not be read"),
+        (Finished("length"), "cut", "max_tokens"),
+        (Finished("content_filter", warnings=("refusal",)), "done", "refused by the model"),
+        (Finished("stop", warnings=("unknown-field:audio",)), "done", "not understood"),
+        (Finished("stop", warnings=("null-choices", "store-full")), "done", ""),
+    ],
+)
+def test_a_cut_or_odd_answer_is_marked(finished, state, note):
+    """An answer that may not be whole says so and offers to go on; what is not shown is named."""
+    with Page(ChatPanel(chat_with([TextDelta("Half"), finished]))) as page:
+        page.ask("send", text="hi")
+        page.wait(lambda: page.shown and page.last["state"] in {"cut", "done"})
+
+        assert page.last["state"] == state
+        assert note in page.last["note"]
+        assert bool(page.last["note"]) == bool(note)
+        assert "%chatglm" not in page.last["note"]
+        assert ("continue" in page.last["can"]) == (state == "cut")
+
+
 def test_nothing_is_made_for_a_panel_that_nobody_looks_at():
     """Before a view says `ready`, and after the last one said `bye`, nothing is sent; the next view gets all."""
     chat = chat_with(HELLO)
@@ -51,8 +75,8 @@ def test_nothing_is_made_for_a_panel_that_nobody_looks_at():
         for _ in range(40):
             page.ask("draft", text="more than goes out at once", at=0)
         page.ask("bye")
-        page.wait(lambda: not page.panel._session.wire.views)
-        assert not page.panel._session.wire.waiting
+        page.wait(lambda: not page.panel._state.channel.views)
+        assert not page.panel._state.channel.waiting
         count = len(page.got)
         asyncio.run(chat.send("two"))
         assert len(page.got) == count
@@ -70,7 +94,7 @@ def test_a_view_that_comes_in_mid_stream_holds_what_the_first_one_was_told():
         moments = 0
         while page.last["state"] == "streaming":
             assert is_as_new(page)
-            page.panel.chat.changed()  # whatever it was: what grows goes on growing
+            page.panel.chat.notify_change()  # whatever it was: what grows goes on growing
             moments += 1
         page.settled()
 
@@ -276,11 +300,11 @@ def test_a_missing_key_is_a_failed_message(monkeypatch):
     chat = chat_with(HELLO)
     panel = ChatPanel(chat)
 
-    def nobody(_: Chat) -> dict:
+    def nobody(_: Chat, *, cached: bool) -> None:
         msg = "No key for zai. Set ZAI_API_KEY."
         raise MissingKeyError(msg)
 
-    monkeypatch.setattr(panel._session.desk, "how", nobody)
+    monkeypatch.setattr(panel._state.workspace, "target", nobody)
     with Page(panel) as page:
         page.ask("send", text="hi")
         page.wait(lambda: page.shown and page.last["state"] == "failed")
@@ -303,10 +327,10 @@ def test_a_key_in_a_message_is_refused_and_shown_nowhere(monkeypatch):
         assert page.shown == []
         assert len(chat.tree) == 0
 
-        def nobody(_: Chat) -> dict:
+        def nobody(_: Chat, *, cached: bool) -> None:
             msg = "No key for zai."
             raise MissingKeyError(msg)
 
-        monkeypatch.setattr(page.panel._session.desk, "how", nobody)
+        monkeypatch.setattr(page.panel._state.workspace, "target", nobody)
         assert page.answer("send", text="0123456789abcdef.0123456789abcdef")["bad"]
         assert len(chat.tree) == 0

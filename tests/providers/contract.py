@@ -1,6 +1,8 @@
 """The laws that every provider keeps, as functions of a case and the fake server.
 
-`test_contract.py` tries each law on each case. A new provider gets its place in `CASES`.
+`test_contract.py` tries each law on each case. A new provider gets a case in `CASES`, which for one of the OpenAI-
+compatible dialect is `Case("name", named("name", "/v1"))`. `FakeGLM` speaks that dialect and chatglm.cn's; a provider
+of another wire, or of none, is entered in `TESTED_APART`, and its own tests call `read` and `check_order`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from chatglm_magic._events import Event, Finished, TextDelta, ThinkingDelta
 from chatglm_magic._messages import Message, Request
 from chatglm_magic._reply import Reply
 from chatglm_magic.providers import Provider, Settings, make_provider
-from chatglm_magic.providers.chatglm import ChatGLM
+from chatglm_magic.providers.chatglm.provider import ChatGLM
 from chatglm_magic.providers.function import FunctionProvider
 
 KEY = "sk-0123456789abcdef.secret"
@@ -29,12 +31,12 @@ GUEST = "/chatglm/mainchat-api/guest/stream"
 
 @dataclass(frozen=True)
 class Case:
-    """One provider, and what is particular about it.
+    """One provider, and its peculiarities.
 
     Attributes:
         name: As in `PROVIDERS`.
         make: Makes it, to ask the server at this origin, with this key.
-        wire: Which of the wire's JSON fields say the model and the options; None where the wire has none.
+        wire: The JSON fields that carry the model and the options of the request; None where the wire has none.
         keyed: Whether it takes a key.
     """
 
@@ -47,11 +49,12 @@ class Case:
 
 
 def named(name: str, path: str) -> Callable[[str, str], Provider]:
+    """Return what makes a provider of that name, whose base URL has this path."""
     return lambda origin, key: make_provider(name, Settings(base_url=origin + path, api_key=key))
 
 
 def function(origin: str, _: str = "") -> FunctionProvider:
-    """Make a provider of a function of the g4f kind: ours."""
+    """Return a provider made of a function of the g4f kind: ours."""
 
     class Elsewhere(ChatGLM):
         api_endpoint = origin + GUEST
@@ -66,11 +69,13 @@ CASES = (
     Case("chatglm", named("chatglm", ""), wire=None),
     Case("function", function, wire=None, keyed=False),
 )
+TESTED_APART = frozenset({"local"})
+"""Providers that cannot ask the fake server."""
 QUESTION = Request((Message("user", "Hi"),), model="glm-4.7", timeout=20)
 
 
 async def read(provider: Provider, request: Request = QUESTION) -> tuple[list[Event], ChatGLMError | None]:
-    """Ask, and give all events and the error after them; hang up in any case."""
+    """Return all events of a reply and the error after them; the connection is closed in any case."""
     events: list[Event] = []
     try:
         async with aclosing(provider.stream(request)) as stream:
@@ -89,7 +94,7 @@ def added(events: list[Event]) -> Reply:
 
 
 def check_order(events: list[Event]) -> None:
-    """Deltas that say something, then one `Finished`."""
+    """Check for deltas, none of them empty, and then one `Finished`."""
     assert [isinstance(event, Finished) for event in events] == [False] * (len(events) - 1) + [True]
     assert all(event.text for event in events if isinstance(event, (TextDelta, ThinkingDelta)))
 

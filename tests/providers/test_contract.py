@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from glm_server import FakeGLM
 from local_kit import MARKS, TEXT, WORDS, provider
-from providers.contract import CASES, LAWS, Case, Law, added, check_order, read
+from providers.contract import CASES, LAWS, TESTED_APART, Case, Law, added, check_order, read
 from tiny_glm import tiny_glm
 
+from chatglm_magic._errors import StatusError
 from chatglm_magic._messages import Message, Request
-from chatglm_magic.providers import PROVIDERS, Provider, Settings, make_provider
+from chatglm_magic.providers import PROVIDERS, Provider, Settings, UnavailableProvider, make_provider
 from chatglm_magic.providers.local import server
 
 
@@ -28,8 +29,8 @@ def test_contract(case: Case, law: Law, glm: FakeGLM) -> None:
 
 
 def test_nobody_is_left_out() -> None:
-    """Each entry of `PROVIDERS` has its case; `local`, which asks no server of ours, is tried below."""
-    assert {case.name for case in CASES} - {"function"} == PROVIDERS.keys() - {"local"}
+    """Each entry of `PROVIDERS` has its case, or is named as one that asks no fake server."""
+    assert {case.name for case in CASES} - {"function"} == PROVIDERS.keys() - TESTED_APART
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -56,3 +57,18 @@ def test_local_model(tmp_path: Path) -> None:
             assert (added(events).text, error) == (TEXT, None)
     finally:
         server.stop_all()
+
+
+def test_unavailable() -> None:
+    """A provider that cannot be asked raises its error anew for each question, with all that the error says."""
+    error = StatusError("Not today.", kind="quota", provider="zai", reset_at="2026-12-01")
+    asked = UnavailableProvider("zai", error, model="glm-5")
+
+    raised = [asyncio.run(read(asked, Request((Message("user", "hi"),))))[1] for _ in range(2)]
+
+    assert isinstance(asked, Provider)
+    assert (asked.name, asked.model) == ("zai", "glm-5")
+    for one in raised:
+        assert type(one) is StatusError
+        assert (str(one), vars(one)) == (str(error), vars(error))
+    assert raised[0] is not raised[1]

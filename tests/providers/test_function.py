@@ -13,9 +13,9 @@ import pytest
 from providers.contract import added, read
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._errors import ChatGLMError, ProviderError, RateLimitError, StalledError, status_error
-from chatglm_magic._events import Event, Finished, FinishReason, Part, TextDelta, ThinkingDelta, Usage
-from chatglm_magic._messages import Message, Request
+from chatglm_magic._errors import ChatGLMError, ConfigError, ProviderError, RateLimitError, StalledError, status_error
+from chatglm_magic._events import Event, Finished, FinishReason, Part, TextDelta, ThinkingDelta, ToolCall, Usage
+from chatglm_magic._messages import ImagePart, Message, Request, TextPart, ToolSpec
 from chatglm_magic.providers import Provider
 from chatglm_magic.providers.function import FunctionProvider
 
@@ -73,6 +73,58 @@ def test_what_the_function_is_told() -> None:
     assert told[1] == ("other", messages, None, {"temperature": 0.5, "think": False, "timeout": 9})
 
 
+def test_it_is_told_of_pictures_calls_and_tools() -> None:
+    """A function that plays a model gets what a server would: parts, calls, results, and the tools as an option."""
+    told: list[Any] = []
+
+    async def gen(model: str, messages: Any, tools: Any = None) -> AsyncGenerator[str]:
+        told.append((messages, tools))
+        yield "ok"
+
+    picture = ImagePart(data=b"\x89PNG", media_type="image/png")
+    messages = (
+        Message("user", (TextPart("Look"), picture)),
+        Message("assistant", calls=(ToolCall("c", "f", "{}"),)),
+        Message("tool", "42", call_id="c"),
+    )
+    function = {"name": "f", "description": "d", "parameters": {}}
+    ask(gen, Request(messages, tools=(ToolSpec(**function),)))
+
+    assert told == [
+        (
+            [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Look"},
+                        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
+                    ],
+                },
+                {
+                    "role": "assistant",
+                    "content": "",
+                    "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+                },
+                {"role": "tool", "content": "42", "tool_call_id": "c"},
+            ],
+            [{"type": "function", "function": function}],
+        )
+    ]
+
+
+def test_tools_that_it_does_not_take() -> None:
+    """A function without a parameter for tools is not asked as if it had heard of them."""
+
+    async def deaf(model: str, messages: Any) -> AsyncGenerator[str]:
+        yield "ok"
+
+    events, failure = ask(deaf, Request(HI.messages, tools=(ToolSpec("f", "", {}),)))
+
+    assert events == []
+    assert isinstance(failure, ConfigError)
+    assert "deaf() calls no tools, so nothing was sent" in str(failure)
+
+
 def test_options_that_it_does_not_take(caplog: pytest.LogCaptureFixture) -> None:
     """A function without `**kwargs` gets what it names; what it misses is logged."""
     told: list[Any] = []
@@ -92,7 +144,7 @@ def test_our_events_are_passed_on() -> None:
     """Thoughts, parts and usage go through; the end comes last, whenever it was said."""
     events = [ThinkingDelta("hm"), Finished("length", model="m"), TextDelta(""), Part("code", "1"), Usage(1, 2, 3)]
 
-    assert ask(saying(*events))[0] == [events[0], events[3], events[4], Finished("length")]
+    assert ask(saying(*events))[0] == [events[0], events[3], events[4], events[1]]
 
 
 @dataclass
@@ -108,8 +160,7 @@ def test_reasons(item: object, reason: str) -> None:
     """Any object with a reason says why the answer ended; a word we do not know is a stop."""
     events, _ = ask(saying("a", item))
 
-    assert events == [TextDelta("a"), Finished(reason)]
-    assert events[-1].raw == item.reason
+    assert events == [TextDelta("a"), Finished(reason, raw=item.reason)]
 
 
 def test_other_things_are_ignored(caplog: pytest.LogCaptureFixture) -> None:

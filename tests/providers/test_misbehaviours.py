@@ -9,9 +9,9 @@ import pytest
 from glm_server import FakeGLM
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._choice import Choice
 from chatglm_magic._errors import ChatGLMError
 from chatglm_magic._reply import Reply
+from chatglm_magic._resolve import Target
 from chatglm_magic.providers import Settings, make_provider
 
 Misbehave = Callable[[FakeGLM], None]
@@ -41,7 +41,7 @@ def ask(dialect: str, glm: FakeGLM, reply: Reply | None = None) -> Reply:
     base = glm.url if dialect == "openai" else glm.origin
     provider = make_provider(dialect, Settings(base_url=base, model=""))
     chat = Chat(provider, timeout=0.4)
-    return asyncio.run(chat.send("Hello", reply=reply, choice=Choice(provider, "glm-4.7")))
+    return asyncio.run(chat.send("Hello", reply=reply, target=Target(provider, "glm-4.7")))
 
 
 @pytest.mark.parametrize("dialect", ["openai", "chatglm"])
@@ -87,6 +87,6 @@ def test_a_port_nobody_listens_on(glm: FakeGLM, dialect: str) -> None:
     provider = make_provider(dialect, Settings(base_url=glm.refused_url))
 
     with pytest.raises(ChatGLMError, match="Nothing answers") as caught:
-        asyncio.run(Chat(provider).send("Hello", choice=Choice(provider, "m")))
+        asyncio.run(Chat(provider).send("Hello", target=Target(provider, "m")))
 
     assert caught.value.kind == "connect"

@@ -7,7 +7,6 @@ import gc
 from contextlib import aclosing
 
 import pytest
-import stamina
 from asking import call_to, run
 
 from chatglm_magic._errors import (
@@ -20,9 +19,9 @@ from chatglm_magic._errors import (
     status_error,
 )
 from chatglm_magic._events import Finished, TextDelta
-from chatglm_magic._sse import SSEDecoder
 from chatglm_magic._transport import retries
-from chatglm_magic.providers import _stream
+from chatglm_magic._transport.sse import SSEDecoder
+from chatglm_magic.providers import stream as _stream
 
 
 class WordDecoder:
@@ -65,14 +64,14 @@ def says(*words: str) -> bytes:
     return b"".join(b"data: %b\n\n" % word.encode() for word in words)
 
 
-def ask(call, make=WordDecoder, notify=None):
-    """Give text, the reasons of all `Finished`, and the error of a run."""
+def ask(call, make=WordDecoder):
+    """Return the text, the reasons of all `Finished`, and the error of a run."""
 
     async def main():
         events = []
         error = None
         try:
-            async with aclosing(_stream.run(call, make, notify)) as stream:
+            async with aclosing(_stream.run(call, make)) as stream:
                 async for event in stream:
                     events.append(event)  # noqa: PERF401 - what came before an error counts
         except ChatGLMError as caught:
@@ -85,9 +84,8 @@ def ask(call, make=WordDecoder, notify=None):
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting():
-    with stamina.set_testing(True, attempts=retries.ATTEMPTS):
-        yield
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(retries, "_FIRST_WAIT", 0)
 
 
 def test_a_reply_that_ends_well(glm):
@@ -242,7 +240,7 @@ def test_another_attempt_has_another_decoder(glm):
         made.append(WordDecoder())
         return made[-1]
 
-    assert ask(call_to(glm.url), make, told.append) == ("a", ["stop"], None)
+    assert ask(call_to(glm.url, notify=told.append), make) == ("a", ["stop"], None)
     assert [decoder.closed for decoder in made] == [1, 1]
     assert len(told) == len(glm.requests) - 1 == 1
     assert told[0].startswith("the service failed; trying again in")
@@ -269,13 +267,13 @@ def test_nothing_is_tried_again_after_text(glm):
 
 
 def test_notify_is_passed_on(glm):
-    """Who waits for a key's other request hears it through `notify`, which outranks the call's own."""
+    """Who waits for a key's other request hears it through the call's `notify`."""
     glm.replay(says("a", "DONE"), delay=0.1)
-    told, not_told = [], []
-    call = call_to(glm.url, key="k", one_at_a_time=True, notify=not_told.append)
+    told = []
+    call = call_to(glm.url, key="k", one_at_a_time=True, notify=told.append)
 
     async def one():
-        async with aclosing(_stream.run(call, WordDecoder, told.append)) as events:
+        async with aclosing(_stream.run(call, WordDecoder)) as events:
             return [event async for event in events]
 
     async def main():
@@ -283,7 +281,6 @@ def test_notify_is_passed_on(glm):
 
     assert run(main()) == [[TextDelta("a"), Finished("stop")]] * 2
     assert told == ["waiting for another request with this key"]
-    assert not_told == []
 
 
 @pytest.mark.parametrize("how", ["cancel", "aclose", "garbage"])

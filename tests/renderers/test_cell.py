@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,21 +10,14 @@ from front_end import FrontEnd, Play, chinese, play, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_judge import HOSTILE, dangers
+from pseudo_language import speak_pseudo, unmarked
 
-from chatglm_magic._compose import bundle, compose
 from chatglm_magic._errors import Interrupted, ServerError
-from chatglm_magic._events import (
-    Finished,
-    Part,
-    Replace,
-    Source,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallDelta,
-    Usage,
-)
+from chatglm_magic._events import Finished, Part, Replace, Source, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from chatglm_magic._markdown.reply_markdown import compose
 from chatglm_magic._reply import Reply
 from chatglm_magic.renderers.cell import CellRenderer
+from chatglm_magic.renderers.output import bundle
 
 
 def test_a_status_line_is_there_at_once_and_counts_seconds():
@@ -109,15 +103,53 @@ def test_the_end_is_one_output():
     assert told["usage"] == {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
 
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("tokens", [3, 4000])
+def test_who_ignores_updates_gets_the_whole_too(exclusive, tokens, monkeypatch):
+    """A console, which knows no updates, is told at once who is asked, and gets the whole reply once, as plain text."""
+    played = play(exclusive=exclusive)
+    publish = played.front.publish
+    new = [output["data"] for output in played.front.outputs if isinstance(output, dict)]
+
+    def watched(data, metadata=None, *, transient=None, update=False):
+        publish(data, metadata, transient=transient, update=update)
+        new.extend([] if update else [data])
+
+    monkeypatch.setattr(played.front, "publish", watched)
+    for at in range(0, tokens, 20):
+        played.wait(0.05)
+        played.say(TextDelta(chinese(tokens)[at : at + 20]))
+    played.end()
+
+    said = [data["text/plain"] for data in new if "text/plain" in data]
+    assert said == ["glm · waiting\n", played.reply.text]
+
+
 def test_an_unfinished_output_says_so():
     """Blocks of a reply that still grows are marked, so that a notebook saved now can tell."""
     played = stream(chinese(1000))
 
-    assert {output["metadata"]["chatglm_magic"]["status"] for output in played.front.outputs[:-1]} == {"streaming"}
+    assert {output["metadata"]["chatglm_magic"]["status"] for output in played.front.outputs} == {"streaming"}
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("form", ["md", "text", "json"])
+def test_no_paint_before_the_end_reads_as_whole(exclusive, form):
+    """Each one begins with words that say so: a kernel may end after any of them, and its notebook is saved."""
+    played = play(exclusive=exclusive, form=form)
+
+    for text in ("Hel", "lo.\n\n", "```python\nprint(", chinese(2000)):
+        played.say(TextDelta(text))
+        played.wait(0.5)
+        ours = next(output for output in played.front.outputs if isinstance(output, dict))
+        assert ours["data"]["text/markdown"].startswith("*[still being written]*\n\n")
+    played.end()
+
+    assert "still being written" not in json.dumps(played.front.outputs)
 
 
 def test_among_other_outputs_nothing_is_cleared():
-    """Where the cell holds more than ours, the first output becomes the whole and the others are emptied, in place."""
+    """Where the cell holds more than ours, the whole comes below, and those that grew are emptied in their places."""
     played = stream(chinese(4000), exclusive=False)
     played.front.prints("printed meanwhile")
     played.wait(0.5)
@@ -125,11 +157,11 @@ def test_among_other_outputs_nothing_is_cleared():
 
     assert played.front.cleared == 0
     user = [output for output in played.front.outputs if isinstance(output, str)]
-    first, *others = [output for output in played.front.outputs if isinstance(output, dict)]
+    *others, last = [output for output in played.front.outputs if isinstance(output, dict)]
     assert user == ["the user's own", "printed meanwhile"]
-    assert first["data"]["text/markdown"] == compose(played.reply)
+    assert last["data"]["text/markdown"] == compose(played.reply)
     assert others
-    assert {output["data"].get("text/plain") for output in others} == {""}
+    assert [(output["data"], output["metadata"]) for output in others] == [({"text/plain": ""}, {})] * len(others)
 
 
 events = st.one_of(
@@ -157,8 +189,8 @@ def test_whatever_comes_ends_as_the_whole(steps, exclusive, show_thinking, reaso
     ours = [output for output in played.front.outputs if isinstance(output, dict)]
     data, _ = bundle(played.reply, show_thinking=show_thinking)
 
-    assert ours[0]["data"] == data
-    assert all(output["data"] == {"text/plain": ""} for output in ours[1:])
+    assert ours[-1]["data"] == data
+    assert all(output["data"] == {"text/plain": ""} for output in ours[:-1])
     assert len(ours) == 1 or not exclusive
     assert ("the user's own" in played.front.outputs) is not exclusive
     assert played.front.cleared == 0 or exclusive
@@ -350,3 +382,20 @@ def test_a_reply_that_was_never_opened_can_be_closed():
     CellRenderer(front, exclusive=False, clock=front.clock).close(reply, ServerError("x"))
 
     assert front.outputs == []
+
+
+def test_a_growing_answer_speaks_the_language_of_the_moment(monkeypatch):
+    """A cell that waits, thinks, calls or grows changes its language with the next paint, and its metadata name it."""
+    played = play()
+    played.wait(2.2)
+    english = played.front.markdown
+    speak_pseudo(monkeypatch)
+    shown = []
+    for event in (None, ThinkingDelta("1"), ToolCallDelta(0, "2", "3", "{}"), TextDelta("4")):
+        played.say(*filter(None, [event]))
+        played.wait(2)
+        shown.append("".join(filter(str.isalpha, unmarked(played.front.markdown))))
+
+    assert english == "*glm · waiting · 2 s*"
+    assert shown == ["glm", "", *["detailssummarysummarydetails"] * 2]
+    assert played.front.outputs[0]["metadata"]["chatglm_magic"] == {"status": "streaming", "language": "zh"}

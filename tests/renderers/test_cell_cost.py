@@ -7,12 +7,7 @@ import re
 import pytest
 from front_end import chinese, play, stream
 
-from chatglm_magic._events import (
-    Finished,
-    Replace,
-    TextDelta,
-    ThinkingDelta,
-)
+from chatglm_magic._events import Finished, Replace, TextDelta, ThinkingDelta
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
@@ -163,7 +158,8 @@ def test_long_blocks_are_settled_in_parts(text, kept):
 
     assert len(shown) > 8
     assert max(map(len, shown)) < 1500
-    together = "\n".join(shown) if kept == "1." else re.sub(r"\n```\n```python\n", "\n", "\n".join(shown))
+    together = played.front.markdown
+    together = together if kept == "1." else re.sub(r"\n```\s+```python\n", "\n", together)
     assert re.sub(r"\s+", "", together) == re.sub(r"\s+", "", text)
 
 

@@ -7,18 +7,18 @@ from front_end import FrontEnd, Play
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatglm_magic._compose import bundle
 from chatglm_magic._errors import ServerError
 from chatglm_magic._events import Finished, Part, Replace, TextDelta, ThinkingDelta, Usage
 from chatglm_magic.renderers.cell import CellRenderer
-from chatglm_magic.renderers.formats import AtEnd, Verbatim
+from chatglm_magic.renderers.output import bundle
+from chatglm_magic.renderers.plain import WholeRenderer
 
 FENCE = "~" * 20
 
 
 def in_cell(form: str = "text") -> Play:
     front = FrontEnd()
-    return Play(front, Verbatim(CellRenderer(front, exclusive=True, form=form, clock=front.clock), form))
+    return Play(front, CellRenderer(front, exclusive=True, form=form, clock=front.clock))
 
 
 class Paper:
@@ -33,7 +33,7 @@ class Paper:
 
 def on_paper(form: str, **how) -> tuple[Paper, Play]:
     paper = Paper()
-    return paper, Play(FrontEnd(), AtEnd(paper.write, form, **how))
+    return paper, Play(FrontEnd(), WholeRenderer(paper.write, form, **how))
 
 
 def test_text_is_shown_as_written_while_it_grows():
@@ -72,6 +72,15 @@ def test_a_correction_is_fenced_too():
     played.wait(0.2)
 
     assert played.front.markdown == "```text\n# two more\n```"
+
+
+def test_what_follows_a_part_is_fenced_too():
+    """Where code or a notice of the service stands between the words, those behind it are shown as written too."""
+    played = in_cell()
+    played.say(TextDelta("# one"), Part("notice", "mind"), TextDelta("# two"))
+    played.wait(0.2)
+
+    assert played.front.markdown == "```text\n# one\n```\n\n*mind*\n\n```text\n# two\n```"
 
 
 def test_thinking_waiting_and_news_are_not_fenced():

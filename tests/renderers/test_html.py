@@ -10,11 +10,11 @@ import sys
 import pytest
 from hostile import MEANT, MEANT_MATH, TEXTS, cuts, pieces
 from html_judge import Page
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_judge import HOSTILE
 
-from chatglm_magic._markdown.blocks import close_open, settled
+from chatglm_magic._markdown.stable import close_open, settled
 from chatglm_magic.renderers.html import Growing, Step, render
 
 PARTS = [
@@ -145,6 +145,7 @@ def test_code_has_colours_and_says_its_language():
     "language", ["python", "js", "html", "sh", "console", "json", "diff", "text", "", "rst", "php"]
 )
 @given(code=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]) | st.just("\n")))
+@example(code="()")  # at its end the lexer of consoles puts an empty piece
 @settings(max_examples=30, deadline=None)
 def test_colours_change_no_code(language, code):
     """Whatever the language, what a reader copies is what the model wrote."""
@@ -405,12 +406,15 @@ def test_bytes_are_linear(name):
         assert growing.blocks == whole(part)
         sizes.append(page.bytes / len(part.encode()))
 
-    assert max(sizes) <= 100
+    assert max(sizes) <= 120
     assert sizes[-1] <= 1.5 * sizes[0] + 5
 
 
-def test_code_comes_as_it_is_written():
-    """An open fence is not sent again with each line: most steps bring the code alone."""
+def test_code_comes_as_it_is_written(monkeypatch):
+    """An open fence is neither sent nor read again with each line: most steps bring the code alone."""
+    looks = []
+    look = Growing._look
+    monkeypatch.setattr(Growing, "_look", lambda growing: (looks.append(1), look(growing)))
     growing, page = Growing(), Reader()
     steps = []
     for piece in pieces(LONG["code"], 30):
@@ -419,6 +423,7 @@ def test_code_comes_as_it_is_written():
         page.take(steps[-1])
 
     assert sum(bool(step.blocks) for step in steps) <= 12
+    assert len(looks) <= 12
     assert not any(step.tail for step in steps[2:])
     assert Page("".join(page.blocks)).codes[0].strip() == LONG["code"][10:-4].strip()
 

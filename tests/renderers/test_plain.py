@@ -1,4 +1,4 @@
-"""Terminals and logs, where text only grows; and no display."""
+"""Logs, where text only grows; and no display."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import pytest
 from front_end import FrontEnd, Play
 from hypothesis import given
 from hypothesis import strategies as st
+from pseudo_language import speak_pseudo, unmarked
 
-from chatglm_magic._compose import bundle
 from chatglm_magic._errors import Interrupted
 from chatglm_magic._events import Finished, Part, Replace, Source, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from chatglm_magic.renderers.output import bundle
 from chatglm_magic.renderers.plain import PlainRenderer, QuietRenderer
 
 
-class Terminal(FrontEnd):
-    """Keeps what was written; `shown` is what a person sees of it."""
+class Log(FrontEnd):
+    """Keeps what was written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,15 +25,10 @@ class Terminal(FrontEnd):
         self.written += text
         self.log.append((self.now, len(text)))
 
-    @property
-    def shown(self) -> str:
-        lines = self.written.replace("\x1b[2m", "<").replace("\x1b[22m", ">").split("\n")
-        return "\n".join(line.rpartition("\r\x1b[2K")[2] for line in lines)
-
 
 def play(**how) -> Play:
-    terminal = Terminal()
-    return Play(terminal, PlainRenderer(terminal.write, clock=terminal.clock, **how))
+    log = Log()
+    return Play(log, PlainRenderer(log.write, clock=log.clock, **how))
 
 
 def test_text_grows_as_it_comes():
@@ -48,49 +44,28 @@ def test_text_grows_as_it_comes():
     assert played.front.written == "Hello\n"
 
 
-@given(st.lists(st.text(alphabet="ab\r\n中 ")), st.booleans())
-def test_what_is_written_is_the_text(pieces, live):
+@given(st.lists(st.text(alphabet="ab\r\n中 ")))
+def test_what_is_written_is_the_text(pieces):
     """However a text is cut, what is written is the text, with one line end at its end."""
     text = "".join(pieces)
-    played = play(live=live)
+    played = play()
     played.say(*map(TextDelta, pieces))
     played.end()
 
     want = text.replace("\r\n", "\n").replace("\r", "\N{REPLACEMENT CHARACTER}")
-    assert played.front.shown == want + ("" if want.endswith("\n") or not want else "\n")
+    assert played.front.written == want + ("" if want.endswith("\n") or not want else "\n")
 
 
-@given(st.text(alphabet="a\x00\x07\x08\x1b\x9b\x7f\r]m[2J;\ud800"), st.booleans())
-def test_text_does_not_drive_the_terminal(text, live):
-    """No control character of a model's reaches the terminal, in text, thoughts, notices or names."""
-    played = play(live=live)
+@given(st.text(alphabet="a\x00\x07\x08\x1b\x9b\x7f\r]m[2J;\ud800"))
+def test_text_does_not_drive_a_terminal(text):
+    """No control character of a model's is written, in text, thoughts, notices or names."""
+    played = play()
     played.renderer.status(text)
     played.say(ThinkingDelta(text), TextDelta(text), Part("notice", text), Part("code", text))
     played.say(Part("image", urls=(text,)), ToolCallDelta(0, text, text, text))
     played.end()
-    written = played.front.written
-    for ours in ("\r\x1b[2K", "\x1b[2m", "\x1b[22m"):
-        written = written.replace(ours, "")
 
-    assert not set(written) & set("\x00\x07\x08\x1b\x9b\x7f\r\ud800")
-
-
-def test_a_terminal_tells_of_waiting_and_takes_it_back():
-    """Until the first words one line counts the seconds; a notice stays; nothing of the waiting is left."""
-    played = play(live=True)
-
-    assert played.front.shown == "glm · waiting"
-
-    played.wait(2.1)
-    played.renderer.status("trying again")
-
-    assert played.front.shown == "[trying again]\nglm · waiting · 2 s"
-
-    played.say(TextDelta("Hi"))
-    played.wait(3)
-    played.end()
-
-    assert played.front.shown == "[trying again]\nHi\n"
+    assert not set(played.front.written) & set("\x00\x07\x08\x1b\x9b\x7f\r\ud800")
 
 
 def test_a_log_tells_only_what_stays():
@@ -107,19 +82,18 @@ def test_a_log_tells_only_what_stays():
     ("how", "written"),
     [
         ({}, "[thinking]\nhm so\n[thought for 2.5 s]\nYes\n"),
-        ({"live": True}, "[thinking]\n<hm so>\n[thought for 2.5 s]\nYes\n"),
         ({"show_thinking": False}, "[thinking …]\n[thought for 2.5 s]\nYes\n"),
     ],
 )
 def test_thinking_is_told_apart(how, written):
-    """Thoughts stand between two marks, dim in a terminal; hidden, only the marks are left."""
+    """Thoughts stand between two marks; hidden, only the marks are left."""
     played = play(**how)
     played.say(ThinkingDelta("hm "))
     played.wait(2.5)
     played.say(ThinkingDelta("so"), TextDelta("Yes"))
     played.end()
 
-    assert played.front.shown == written
+    assert played.front.written == written
 
 
 @pytest.mark.parametrize(
@@ -157,6 +131,24 @@ def test_parts_and_calls_are_told():
         "So:\n```python\nprint(1)\n```\n```text\n1\n```\n[image] https://e.de/x.png\n[A] https://a.de\n"
         "[search {}]\n[take care]\nDone.\n[calls f {}]\n"
     )
+
+
+def test_what_is_not_the_models_is_translated(monkeypatch):
+    """Notes between the words of a reply, its end and its tokens are told in the language that is spoken."""
+    speak_pseudo(monkeypatch)
+    played = play(show_usage=True)
+    played.say(
+        ThinkingDelta("1"),
+        TextDelta("2"),
+        Replace("3"),
+        Part("image", urls=("4",)),
+        ToolCallDelta(0, "5", "6", "7"),
+        Finished("length", model="8"),
+    )
+    played.end()
+
+    assert "".join(filter(str.isalpha, unmarked(played.front.written))) == ""
+    assert "[⟦corrected⟧]" in played.front.written
 
 
 @pytest.mark.parametrize(

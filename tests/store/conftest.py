@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chatglm_magic import _urls
+from chatglm_magic import _credentials as _urls
 from chatglm_magic._store import Store, close_stores, configure, open_store
 from chatglm_magic._store import store as module
 

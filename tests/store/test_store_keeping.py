@@ -6,21 +6,22 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from contextlib import aclosing
 
 import pytest
-from store_kit import Scripted, ask, look, said, tell
+from soon import until_then
+from store_kit import Scripted, ask, change, look, said, talked, tell
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._choice import Choice
+from chatglm_magic._conversation.cache import request_key
+from chatglm_magic._conversation.conversation import InsertPoint
 from chatglm_magic._errors import ProviderError
-from chatglm_magic._events import Finished, Part, Replace, Source, TextDelta, ThinkingDelta, Usage
-from chatglm_magic._history import Place
-from chatglm_magic._keeper import keep, kept_by, leave
-from chatglm_magic._messages import Message
-from chatglm_magic._replay import request_key
-from chatglm_magic._store import growing, open_store, writer
+from chatglm_magic._events import Finished, Part, Replace, Source, TextDelta, ThinkingDelta, ToolCall, Usage
+from chatglm_magic._messages import ImagePart, Message
+from chatglm_magic._reply import Reply
+from chatglm_magic._resolve import Target
+from chatglm_magic._store import open_store, writer
+from chatglm_magic._store.recorder import keep, leave, recorder_of
 
 
 def stored(store, chat: Chat) -> list[tuple[str, str]]:
@@ -40,11 +41,44 @@ def test_a_conversation_with_a_name_is_kept(store):
     assert thread.settings == {"provider": "scripted", "system": "Be terse.", "options": {"temperature": 0.5}}
     assert (question.role, question.text, question.id) == ("user", "Why?", chat.tree.path()[0].id)
     original = chat.tree.path()[1]
-    for name in ("id", "parent", "text", "thought", "finish_reason", "model", "provider", "usage", "parts", "elapsed"):
+    for name in ("id", "parent", "text", "thinking", "finish_reason", "model", "provider", "usage", "parts", "elapsed"):
         assert getattr(answer, name) == getattr(original, name), name
-    assert (answer.text, answer.thought, answer.finish_reason, answer.parts) == ("Because.", "hm", "length", (part,))
+    assert (answer.text, answer.thinking, answer.finish_reason, answer.parts) == ("Because.", "hm", "length", (part,))
     assert answer.usage.raw == {"cached": 1}
     assert chosen == {"": question.id, question.id: answer.id}
+
+
+def test_what_no_database_can_hold_is_kept(store):
+    """Halves of characters and zeros come back, in texts, names and what comes with an answer; a list shows marks."""
+    odd = "\ud83d\x00 汉字"
+    chat = Chat(Scripted(), name="x")
+    chat.name = odd  # as an older version allowed
+    ask(chat, odd * 100, TextDelta(odd), Part("code", odd, raw={odd: [odd]}), Finished("stop", warnings=(odd,)))
+
+    thread, (question, answer), _ = store.load(chat.id)
+
+    assert (thread.name, question.text, answer.text, answer.warnings) == (odd, odd * 100, odd, (odd,))
+    assert (answer.parts[0].content, answer.parts[0].raw) == (odd, {odd: [odd]})
+    assert "汉字" in thread.title
+    assert [hit.role for hit in store.search("汉字")] == ["assistant", "user"]
+
+
+def test_an_answer_of_a_later_version_is_read_as_far_as_it_goes(store, path):
+    """Fields that are unknown are passed over; of an answer with an unknown kind of end or part the text is there."""
+    chat = Chat(Scripted(), name="x")
+    ask(chat, "One?", *tell("Uno."))
+    ask(chat, "Two?", *tell("Due."))
+    store.close(5)
+    change(
+        path,
+        """UPDATE message SET details = '{"mood": 1}' WHERE content = 'Uno.'""",
+        """UPDATE message SET details = '{"parts": [{"kind": "smell"}]}' WHERE content = 'Due.'""",
+    )
+
+    answers = store.load(chat.id)[1][1::2]
+
+    assert [(answer.text, answer.finish_reason) for answer in answers] == [("Uno.", "stop"), ("Due.", "error")]
+    assert "Another version" in answers[1].error
 
 
 def test_a_conversation_without_a_name_is_not_kept(store, path):
@@ -58,11 +92,11 @@ def test_a_conversation_without_a_name_is_not_kept(store, path):
 def test_nothing_is_written_where_the_store_is_off(path, monkeypatch):
     """Off means off: no file, no folder, no thread."""
     monkeypatch.setenv("CHATGLM_STORE", "off")
-    chat = Chat(Scripted(), name="paper")
-    ask(chat, "Why?")
+    chat = talked("Why?", name="paper")
 
-    assert open_store() is None
-    assert kept_by(chat) is None
+    assert not open_store().is_on
+    assert open_store().threads() == []
+    assert recorder_of(chat) is None
     assert not path.parent.parent.exists()
 
 
@@ -93,10 +127,7 @@ def test_words_are_kept_while_they_come(store, path):
             for _ in range(3):
                 await anext(events)
             waiting = asyncio.ensure_future(anext(events))
-            deadline = time.monotonic() + 10
-            while not (found := store.threads()) or store.load(found[0].id)[1][1].text != "One two":
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.02)
+            await until_then(lambda: (found := store.threads()) and store.load(found[0].id)[1][1].text == "One two")
             answer = store.load(chat.id)[1][1]
             waiting.cancel()
             await asyncio.wait([waiting])
@@ -104,7 +135,7 @@ def test_words_are_kept_while_they_come(store, path):
 
     answer, chat = asyncio.run(half_way())
 
-    assert (answer.text, answer.thought, answer.finish_reason) == ("One two", "hm", None)
+    assert (answer.text, answer.thinking, answer.finish_reason) == ("One two", "hm", None)
     after = store.load(chat.id)[1][1]
     assert (after.text, after.finish_reason) == ("One two", "interrupted")
     assert look(path, "SELECT count(*) FROM piece") == [(0,)]
@@ -112,52 +143,46 @@ def test_words_are_kept_while_they_come(store, path):
 
 def test_many_words_are_not_waited_with(store, path, monkeypatch):
     """500 characters are handed over at once, not at the next stroke of the clock."""
-    seen = []
+
+    def seen() -> str:
+        return "".join(text for (text,) in look(path, "SELECT content FROM piece ORDER BY number"))
 
     async def wait():
-        deadline = time.monotonic() + 10
-        while sum(len(text) for (text,) in seen) < 600:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
-            seen[:] = look(path, "SELECT text FROM piece ORDER BY number")
+        await until_then(lambda: len(seen()) >= 600)
+        assert seen() == "a" + "b" * 600
 
     monkeypatch.setattr(writer, "PERIOD", 3600.0)
     ask(Chat(Scripted(), name="x"), "Go.", TextDelta("a"), lambda: asyncio.sleep(0.2), TextDelta("b" * 600), wait)
 
-    assert "".join(text for (text,) in seen) == "a" + "b" * 600
-
 
 def test_a_silent_answer_says_that_it_lives(store, path, monkeypatch):
     """While nothing comes, the file is told now and then that somebody still writes the answer."""
-    monkeypatch.setattr(growing, "BEAT", 0.05)
+    monkeypatch.setattr(writer, "HEARTBEAT", 0.05)
     seen = []
 
-    async def wait():
-        deadline = time.monotonic() + 10
-        while len(seen) < 3:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)
-            rows = look(path, "SELECT beat FROM said WHERE owner != ''") if path.exists() and store.threads() else []
+    def beats() -> int:
+        if path.exists() and store.threads():
+            rows = look(path, "SELECT heartbeat FROM message WHERE process != ''")
             seen.extend(beat for (beat,) in rows if beat not in seen)
+        return len(seen)
+
+    async def wait():
+        await until_then(lambda: beats() >= 3)
 
     ask(Chat(Scripted(), name="x"), "Go.", TextDelta("Hm"), wait, Finished("stop"))
 
     assert seen == sorted(seen)
     store.flush()
-    assert look(path, "SELECT owner, beat FROM said WHERE role = 'assistant'") == [("", 0)]
+    assert look(path, "SELECT process, heartbeat FROM message WHERE role = 'assistant'") == [("", 0)]
 
 
 def test_a_correction_takes_the_place_of_what_was_written(store, path):
     """Words that the wire took back are not found in the store, neither while it streams nor after."""
-    during = []
+    wanted = iter(("wrong and long", "right"))
 
     async def wait():
-        deadline = time.monotonic() + 10
-        wanted = ["wrong and long", "right"][len(during)]
-        while [answer.text for answer in store.load(store.threads()[0].id)[1][1:]] != [wanted]:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)
-        during.append(wanted)
+        text = next(wanted)
+        await until_then(lambda: [one.text for one in store.load(store.threads()[0].id)[1][1:]] == [text])
 
     chat = Chat(Scripted(), name="x")
     ask(chat, "Go.", TextDelta("wrong and long"), wait, Replace("right"), wait, TextDelta(" on"), Finished("stop"))
@@ -170,7 +195,7 @@ def test_a_continued_answer_is_one(store):
     """What continues an answer is appended to it, in the file as on the screen."""
     chat = Chat(Scripted(), name="x")
     ask(chat, "Go.", *tell("The first half"))
-    ask(chat, "Go on.", *tell(" and the second."), place=Place(goes_on=True))
+    ask(chat, "Go on.", *tell(" and the second."), at=InsertPoint(continues=True))
 
     assert stored(store, chat) == [("user", "Go."), ("assistant", "The first half and the second.")]
     assert [hit.role for hit in store.search('"half and the second"')] == ["assistant"]
@@ -190,8 +215,7 @@ def test_what_is_taken_back_is_gone(store):
 
 def test_what_began_anew_stays_as_another_thread(store):
     """`reset` loses nothing: the old conversation is listed beside the new one, under the same name."""
-    chat = Chat(Scripted(), name="x")
-    ask(chat, "One?")
+    chat = talked("One?")
     old = chat.id
     chat.reset()
 
@@ -225,24 +249,24 @@ def test_versions_and_the_chosen_way_are_kept(store):
     chat = Chat(Scripted(), name="x")
     ask(chat, "One?", *tell("Uno."))
     question = chat.tree.path()[0]
-    ask(chat, "One?", *tell("Un."), place=Place(instead_of=question.id))
-    chat.choose(chat.tree.answers(question)[0])
+    ask(chat, "One?", *tell("Un."), at=InsertPoint(instead_of=question.id))
+    chat.choose(chat.tree.children(question)[0])
 
     again = Chat.open("x", provider=Scripted())
 
     assert said(again) == [("user", "One?"), ("assistant", "Uno.")]
-    assert [one.text for one in again.tree.answers(again.tree.path()[0])] == ["Uno.", "Un."]
+    assert [one.text for one in again.tree.children(again.tree.path()[0])] == ["Uno.", "Un."]
 
 
 def test_a_cell_that_asks_again_is_known_after_a_restart(store):
     """The thread in which a cell has asked is found by the cell, the newest first."""
     for name in ("a", "b"):
-        ask(Chat(Scripted(), name=name), "One?", place=Place(cell="id 1 1"))
+        ask(Chat(Scripted(), name=name), "One?", at=InsertPoint(cell="id 1 1"))
 
-    assert store.cell("id 1 1").name == "b"
-    assert store.cell("id 1 1", "a").name == "a"
-    assert store.cell("id 2 1") is None
-    assert store.cell("") is None
+    assert store.of_cell("id 1 1").name == "b"
+    assert store.of_cell("id 1 1", "a").name == "a"
+    assert store.of_cell("id 2 1") is None
+    assert store.of_cell("") is None
 
 
 def test_a_question_asked_aside_is_in_no_thread(store):
@@ -301,10 +325,9 @@ def test_a_conversation_is_kept_from_when_that_is_wished(store):
 
 def test_a_name_may_be_changed(store):
     """A thread goes by its new name at once."""
-    chat = Chat(Scripted(), name="old")
-    ask(chat, "One?")
+    chat = talked("One?", name="old")
     chat.name = "new"
-    chat.changed()
+    chat.notify_change()
 
     assert (store.find("old"), store.find("new").id) == (None, chat.id)
     store.rename(chat.id, "newer")
@@ -315,10 +338,9 @@ def test_a_name_may_be_changed(store):
 
 def test_what_another_kernel_deleted_stays_deleted(store):
     """What is said later in a conversation that was deleted is kept, and only that."""
-    chat = Chat(Scripted(), name="x")
-    ask(chat, "One?")
+    chat = talked("One?")
     store.delete(chat.id)
-    chat.changed()
+    chat.notify_change()
 
     assert store.threads() == []
     ask(chat, "Two?")
@@ -345,7 +367,7 @@ def test_a_choice_for_one_question_is_no_setting(store):
     chat = Chat(Scripted(), name="x")
     other = Scripted(*tell("I."))
     other.name = "other"
-    asyncio.run(chat.send("Who?", choice=Choice(other, "m-9")))
+    asyncio.run(chat.send("Who?", target=Target(other, "m-9")))
 
     thread, (_, answer), _ = store.load(chat.id)
     assert (thread.settings["provider"], answer.provider, answer.model) == ("scripted", "other", "m-9")
@@ -358,7 +380,7 @@ def test_what_was_removed_and_brought_back_is_kept_as_it_was(store, count):
     for words in ("one", "two")[:count]:
         ask(chat, words, TextDelta(words.upper()), Finished("stop"))
     first = chat.tree.path()[0]
-    ask(chat, "one", TextDelta("ONCE"), Finished("stop"), place=Place(instead_of=first.id))
+    ask(chat, "one", TextDelta("ONCE"), Finished("stop"), at=InsertPoint(instead_of=first.id))
     before = sorted(stored(store, chat)), said(Chat.open("paper"))
 
     chat.remove(first)
@@ -369,3 +391,42 @@ def test_what_was_removed_and_brought_back_is_kept_as_it_was(store, count):
     assert (sorted(stored(store, chat)), said(again)) == before
     assert [one.text for one in again.tree.versions(again.tree.path()[1])] == ["ONE", "ONCE"]
     assert store.load(chat.id)[2] == chat.tree.chosen
+
+
+def test_a_conversation_comes_back_with_its_pictures(path, store):
+    """Whoever opens it asks about the same pictures; one that was lost from the file is named only."""
+    picture = ImagePart(data=b"\x89PNG", media_type="image/png", name="plot.png")
+    first = talked(name="paper")
+    ask(first, "Look", attachments=[picture, ImagePart(url="https://h/a.png")])
+    store.flush(5)
+    _, (question, _), _ = store.load(first.id)
+    assert question.attachments == first.tree.path()[0].attachments
+    assert question.attachments[0].data == b"\x89PNG"
+
+    change(path, "DELETE FROM message_blob", "DELETE FROM blob")
+    _, (question, _), _ = store.load(first.id)
+    assert question.attachments[0] == ImagePart(media_type="image/png", sha256=picture.sha256, name="plot.png")
+
+
+def test_results_of_calls_are_kept_as_they_come(store):
+    """A kernel that dies before the answer takes no result with it: a call that was run is not run again."""
+    exchange = [Message("assistant", calls=(ToolCall("c", "stock", "{}"),)), Message("tool", "3 left", call_id="c")]
+    seen = []
+
+    async def main():
+        chat = Chat(Scripted(TextDelta("Let me see. "), Part("notice", "ran"), TextDelta("Three.")), name="paper")
+        reply = Reply()
+        async for event in chat.stream("How many?", reply=reply):
+            if isinstance(event, TextDelta) and not seen:
+                reply.exchange += exchange
+            if isinstance(event, Part):
+                await asyncio.to_thread(store.flush, 5)
+                seen.extend(store.load(chat.id)[1])
+        store.flush(5)
+        seen.extend(store.load(chat.id)[1])
+
+    asyncio.run(main())
+    answers = [node for node in seen if node.role == "assistant"]
+
+    assert [answer.exchange for answer in answers] == [tuple(exchange)] * 2
+    assert [answer.text for answer in answers] == ["Let me see. ", "Let me see. Three."]

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from store_kit import Scripted, ask, look, said, tell
+from store_kit import Scripted, ask, look, said, talked, tell
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._history import Place
-from chatglm_magic._said import Said
+from chatglm_magic._conversation.conversation import InsertPoint
+from chatglm_magic._conversation.message_node import MessageNode
+from chatglm_magic._conversation.tree import MessageTree
 from chatglm_magic._store import open_store
-from chatglm_magic._tree import Tree
 
-CHILD = Path(__file__).with_name("streaming_child.py")
+CHILD = Path(__file__).parents[1] / "helpers" / "streaming_child.py"
 TEXT = "".join(f"word {number} 机器学习, " for number in range(3000))
 SLACK = 0.25
 """Seconds that a busy machine may need beyond the second, to tell and to write."""
@@ -43,10 +43,15 @@ class Seen:
         return max((count for at, which, count in self.rows if which == number and at <= before), default=0)
 
 
+def streaming(url: str, path: Path, count: int = 1) -> subprocess.Popen[bytes]:
+    """Begin a process that streams answers into a store."""
+    argv = [sys.executable, str(CHILD), url, str(count), "x"]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ, "CHATGLM_STORE": str(path)})
+
+
 def kill(url: str, path: Path, after: float, count: int = 100) -> Seen:
     """Let a process stream, and end it as only the system can."""
-    argv = [sys.executable, str(CHILD), url, str(count), "x"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ, "CHATGLM_STORE": str(path)}) as process:
+    with streaming(url, path, count) as process:
         first = process.stdout.readline()
         assert first.startswith(b"begin")
         time.sleep(after)
@@ -61,12 +66,16 @@ def lost(seen: Seen, path: Path, text: str) -> tuple[int, int]:
     """Look at the store after a kill: how many bytes are lost, and how many that were older than a second."""
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
     store = open_store(str(path))
-    told = Tree(*store.load(seen.id)[1:]).path() if store.thread(seen.id) else []
+    told = (
+        MessageTree(*store.load(seen.id)[1:]).path() if any(thread.id == seen.id for thread in store.threads()) else []
+    )
     answers = [one for one in told if one.role == "assistant"]
     missing = old = 0
     long_ago = seen.killed - 1 - SLACK
     for number in range(seen.number + 1):
-        answer = answers[number] if number < len(answers) else Said(role="assistant", finish_reason="interrupted")
+        answer = (
+            answers[number] if number < len(answers) else MessageNode(role="assistant", finish_reason="interrupted")
+        )
         assert text.startswith(answer.text)
         assert answer.finish_reason in {"interrupted", "stop"}
         assert answer.finish_reason == "stop" or not seen.count(number + 1, long_ago)
@@ -91,23 +100,16 @@ def kill_often(glm, path: Path, times: int) -> list[tuple[int, int]]:
     return figures
 
 
-def test_a_killed_process_loses_a_moment_at_most(glm, path):
+@pytest.mark.parametrize("times", [5, pytest.param(200, marks=pytest.mark.long)])
+def test_a_killed_process_loses_a_moment_at_most(glm, path, times):
     """Kill -9 at random moments: the file is whole, and what is lost is younger than a second or less than 2 kB."""
     path.parent.mkdir(parents=True)
-    for missing, old in kill_often(glm, path, 5):
-        assert missing <= 2000 or old == 0
-
-
-@pytest.mark.long
-def test_many_killed_processes_lose_a_moment_at_most(glm, path):
-    """The same, two hundred times; the figures are printed (`-s`)."""
-    path.parent.mkdir(parents=True)
-    figures = kill_often(glm, path, 200)
+    figures = kill_often(glm, path, times)
     sizes = sorted(missing for missing, _ in figures)
     print(f"lost bytes: median {sizes[len(sizes) // 2]}, most {sizes[-1]}, above 2 kB: {sum(s > 2000 for s in sizes)}")
     print(f"lost and older than a second: {sum(old > 0 for _, old in figures)}")
-    for missing, old in figures:
-        assert missing <= 2000 or old == 0
+
+    assert [(missing, old) for missing, old in figures if missing > 2000 and old > 0] == []
 
 
 def test_an_answer_that_was_cut_by_a_kill_is_continued(glm, path, store):
@@ -120,7 +122,7 @@ def test_an_answer_that_was_cut_by_a_kill_is_continued(glm, path, store):
     answer = chat.tree.path()[-1]
     before = answer.text
     assert (answer.finish_reason, bool(before)) == ("interrupted", True)
-    ask(chat, "Go on.", *tell(" And so on."), place=Place(goes_on=True))
+    ask(chat, "Go on.", *tell(" And so on."), at=InsertPoint(continues=True))
 
     again = Chat.open("x", provider=Scripted())
     assert said(again) == [("user", "Question 0?"), ("assistant", before + " And so on.")]
@@ -131,8 +133,7 @@ def test_an_answer_that_was_cut_by_a_kill_is_continued(glm, path, store):
 def test_a_question_whose_answer_never_began_is_asked_again(glm, path, store):
     """A kill before the first word leaves the question, ready to be tried again."""
     glm.say("late", first_delay=30)
-    argv = [sys.executable, str(CHILD), glm.url, "1", "x"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ, "CHATGLM_STORE": str(path)}) as process:
+    with streaming(glm.url, path) as process:
         glm.wait_until(lambda: glm.started and [thread.count for thread in store.threads()] == [2])
         os.kill(process.pid, signal.SIGKILL)
 
@@ -140,15 +141,14 @@ def test_a_question_whose_answer_never_began_is_asked_again(glm, path, store):
     assert chat.messages == []
     prompt, place = chat.unanswered
     assert prompt == "Question 0?"
-    asyncio.run(chat.send(prompt, place=place))
+    asyncio.run(chat.send(prompt, at=place))
     assert said(Chat.open("x", provider=Scripted())) == [("user", "Question 0?"), ("assistant", "Hi.")]
 
 
 def test_an_answer_that_another_process_streams_is_shown_as_it_is(glm, path, store):
     """While its process lives an answer is not marked as interrupted, and grows from look to look."""
     glm.say(TEXT, pieces=[TEXT[start : start + 10] for start in range(0, len(TEXT), 10)], delay=0.01)
-    argv = [sys.executable, str(CHILD), glm.url, "1", "x"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ, "CHATGLM_STORE": str(path)}) as process:
+    with streaming(glm.url, path) as process:
         process.stdout.readline()
         glm.wait_until(store.threads)
         lengths = []
@@ -156,8 +156,8 @@ def test_an_answer_that_another_process_streams_is_shown_as_it_is(glm, path, sto
             known = lengths[-1] if lengths else 0
             glm.wait_until(lambda known=known: len(Chat.open("x", provider=Scripted()).tree.path()[-1].text) > known)
             answer = Chat.open("x", provider=Scripted()).tree.path()[-1]
-            assert (answer.finish_reason, answer.streams) == (None, False)
+            assert (answer.finish_reason, answer.streaming) == (None, False)
             lengths.append(len(answer.text))
-        ask(Chat(Scripted(), name="y"), "Meanwhile?")
+        talked("Meanwhile?", name="y")
         os.kill(process.pid, signal.SIGKILL)
     assert Chat.open("x", provider=Scripted()).tree.path()[-1].finish_reason == "interrupted"

@@ -1,115 +1,79 @@
-"""A store of any earlier version becomes one of today, with all that it holds."""
+"""A store of an earlier version becomes one of today, with all that it holds; one of a later version is left alone."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from pathlib import Path
 
 import pytest
-from store_kit import Scripted, ask, bytes_of, look, said
+from store_kit import Scripted, ask, bytes_of, look, said, tell
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._store import schema
-from chatglm_magic._store.troubles import Refusal
+from chatglm_magic._messages import ImagePart
+from chatglm_magic._store import close_stores, schema
+from chatglm_magic._store.errors import RefusedFileError
 
-RECORDED = sorted((Path(__file__).parent / "schemas").glob("*.sql"))
-
-
-def build(path: Path, recorded: Path) -> None:
-    """Make a store as an earlier version did."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path)
-    database.executescript(recorded.read_text("utf-8"))
-    database.close()
+LATER = ("ALTER TABLE message ADD COLUMN stars INTEGER NOT NULL DEFAULT 0;", "CREATE TABLE tag (name);")
+"""Migrations that later versions may need."""
+TODAY = len(schema.MIGRATIONS)
 
 
-def tables(path: Path) -> set[tuple[str, str, str]]:
+def tables(path) -> set[tuple[str, str, str]]:
     found = look(path, "SELECT type, name, coalesce(sql, '') FROM sqlite_master")
     return {(kind, name, " ".join(sql.split())) for kind, name, sql in found}
 
 
-def columns(path: Path) -> dict[str, set[tuple[object, ...]]]:
-    names = [name for (name,) in look(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return {name: {row[1:] for row in look(path, f"PRAGMA table_info({name})")} for name in names}
+@pytest.fixture
+def earlier(path, monkeypatch):
+    """Make a store of this version, and be two versions later."""
+    ask(Chat(Scripted(), name="paper"), "What is attention?", *tell("注意力机制。"))
+    close_stores(10)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, *LATER))
+    return path
 
 
-def test_every_version_is_recorded():
-    """There is a store to try for each version there ever was."""
-    assert [recorded.stem for recorded in RECORDED] == [str(number + 1) for number in range(len(schema.STEPS))]
-
-
-@pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: f"version {recorded.stem}")
-def test_the_steps_are_history(recorded, tmp_path):
-    """The steps up to a version make what that version made: they are added to, never changed."""
-    build(tmp_path / "recorded.db", recorded)
-    database = sqlite3.connect(tmp_path / "made.db")
-    for step in schema.STEPS[: int(recorded.stem)]:
-        database.executescript(step)
-    database.close()
-
-    assert tables(tmp_path / "made.db") == tables(tmp_path / "recorded.db")
-
-
-@pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: f"version {recorded.stem}")
-def test_an_earlier_store_is_brought_up_to_date(recorded, path, store, tmp_path):
-    """Threads, versions and answers that a dead process left half done are there, found and gone on with."""
-    build(path, recorded)
-
-    assert [(thread.name, thread.number, thread.count) for thread in store.threads()] == [
-        ("paper", 3, 3),
-        ("other", 4, 2),
-    ]
-    thread, messages, chosen = store.load("thread-a")
-    assert thread.settings == {"system": "Be terse.", "provider": "zai", "options": {"seed": 1}}
-    assert chosen == {"": "q1", "q1": "a1"}
-    assert [(one.id, one.text, one.thought, one.cell) for one in messages] == [
-        ("q1", "What is attention?", "", "id 1 1"),
-        ("a1", "注意力机制。", "hm", ""),
-        ("a2", "It weighs.", "", ""),
-    ]
-    assert (messages[1].elapsed, messages[1].usage.prompt_tokens) == (1.5, 3)
-    unfinished = store.load("thread-b")[1][1]
-    assert (unfinished.text, unfinished.thought, unfinished.finish_reason) == ("So far so good", "well", "interrupted")
-    assert store.cell("id 1 1").name == "paper"
-    assert [hit.said_id for hit in store.search("注意")] == ["a1"]
-    assert [hit.said_id for hit in store.search("good")] == ["a3"]
-
+def test_an_earlier_store_is_migrated(earlier, store, tmp_path):
+    """What is in it is there, is found and gone on with, and the file is as a new one of the later version."""
+    assert [(thread.name, thread.count) for thread in store.threads()] == [("paper", 2)]
+    assert [hit.role for hit in store.search("注意")] == ["assistant"]
     chat = Chat.open("paper", provider=Scripted())
     ask(chat, "And then?")
-    assert said(Chat.open("#3", provider=Scripted())) == said(chat)
+
+    assert said(Chat.open("#1", provider=Scripted())) == said(chat)
     assert len(chat.messages) == 4
-    assert look(path, "PRAGMA user_version") == [(len(schema.STEPS),)]
-    assert look(path, "PRAGMA integrity_check") == [("ok",)]
-    assert look(path, "PRAGMA foreign_key_check") == []
-
+    assert look(earlier, "SELECT stars FROM message") == [(0,)] * 4
+    assert look(earlier, "PRAGMA user_version") == [(TODAY + 2,)]
+    assert look(earlier, "PRAGMA integrity_check") == [("ok",)]
+    assert look(earlier, "PRAGMA foreign_key_check") == []
     schema.connect(str(tmp_path / "new.db")).close()
-    assert columns(path) == columns(tmp_path / "new.db")
-    assert {row[:2] for row in tables(path)} == {row[:2] for row in tables(tmp_path / "new.db")}
+    assert tables(earlier) == tables(tmp_path / "new.db")
 
 
-def test_a_step_that_fails_changes_nothing(path, monkeypatch):
-    """All steps are taken or none: a store whose migration fails half way is as it was."""
-    build(path, RECORDED[0])
-    schema.connect(str(path)).close()
-    before = tables(path)
-    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, "CREATE TABLE a (b);", "CREATE TABLE a (b);"))
+def test_a_reader_migrates_an_earlier_store(earlier, store):
+    """A cell that only looks for its conversation finds it in a store that nobody has written to since."""
+    assert store.of_cell("id 1 1") is None
+    assert look(earlier, "PRAGMA user_version") == [(TODAY + 2,)]
+
+
+def test_a_migration_that_fails_changes_nothing(earlier, monkeypatch):
+    """All migrations are made or none: a store for which the second one fails is as it was."""
+    before = tables(earlier)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE tag (b);"))
 
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        schema.connect(str(path))
+        schema.connect(str(earlier))
 
-    assert tables(path) == before
-    assert look(path, "PRAGMA user_version") == [(len(schema.STEPS) - 2,)]
+    assert tables(earlier) == before
+    assert look(earlier, "PRAGMA user_version") == [(TODAY,)]
 
 
-def test_of_several_processes_one_takes_the_steps(path):
-    """Kernels that open an old store at the same time find it brought up to date, once."""
-    build(path, RECORDED[0])
+def test_of_several_processes_one_migrates(earlier):
+    """Kernels that open an earlier store at the same time find it migrated, once."""
     failures = []
 
     def open_it():
         try:
-            schema.connect(str(path)).close()
+            schema.connect(str(earlier)).close()
         except sqlite3.Error as error:
             failures.append(error)
 
@@ -120,31 +84,31 @@ def test_of_several_processes_one_takes_the_steps(path):
         thread.join()
 
     assert failures == []
-    assert look(path, "PRAGMA user_version") == [(len(schema.STEPS),)]
+    assert look(earlier, "PRAGMA user_version") == [(TODAY + 2,)]
 
 
-def test_a_later_version_is_refused_to_readers_and_writers(path):
+def test_a_later_version_is_refused_to_readers_and_writers(earlier, monkeypatch):
     """Neither way of opening a later version's file changes a byte of it."""
-    build(path, RECORDED[-1])
-    with sqlite3.connect(path) as database:
-        database.execute(f"PRAGMA user_version = {len(schema.STEPS) + 1}")
-    database.close()
-    before = bytes_of(path)
+    schema.connect(str(earlier)).close()
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    before = bytes_of(earlier)
 
     for connect in (schema.connect, schema.connect_to_read):
-        with pytest.raises(Refusal):
-            connect(str(path))
+        with pytest.raises(RefusedFileError):
+            connect(str(earlier))
 
-    assert bytes_of(path) == before
+    assert bytes_of(earlier) == before
 
 
-def test_without_full_text_search_the_steps_are_taken_all_the_same(path, store, monkeypatch):
-    """An SQLite that has no FTS5 keeps conversations, and finds words by reading through them."""
-    monkeypatch.setattr(schema, "STEPS", tuple(step.replace("fts5", "fts5_that_is_not_there") for step in schema.STEPS))
-    monkeypatch.setattr(schema, "_FTS5", "no such module: fts5_that_is_not_there")
-    ask(Chat(Scripted(), name="x"), "Is it found?")
+@pytest.mark.parametrize("version", range(1, TODAY))
+def test_each_version_so_far_becomes_this_one(path, store, monkeypatch, version):
+    """Whichever version began a store, a question with a picture is kept in it beside what it held."""
+    now = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", now[:version])
+    schema.connect(str(path)).close()
+    monkeypatch.setattr(schema, "MIGRATIONS", now)
+    ask(Chat(Scripted(), name="paper"), "Look", attachments=[ImagePart(data=b"x", media_type="image/png")])
 
-    assert store.trouble == ""
-    assert [hit.snippet for hit in store.search("found")] == ["Is it found?"]
-    store.forget()
-    assert store.threads() == []
+    assert store.flush(5)
+    assert look(path, "PRAGMA user_version") == [(TODAY,)]
+    assert look(path, "SELECT bytes FROM blob") == [(b"x",)]

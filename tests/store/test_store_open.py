@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from store_kit import Scripted, ask, said, tell
+from msgspec.structs import replace
+from store_kit import Scripted, ask, put, said, talked, tell
 
-from chatglm_magic._chat import Chat
+from chatglm_magic._chat import Chat, close_chat
+from chatglm_magic._conversation.message_node import MessageNode
 from chatglm_magic._errors import ConfigError, MissingKeyError
-from chatglm_magic._said import Said
-from chatglm_magic._store import Thread, row_of
+from chatglm_magic._store import Thread
 
 
 def keep_thread(store, name: str = "x", **settings: object) -> None:
     """Keep a conversation as another process did."""
     thread = Thread(id=f"thread {name}", name=name, created=1.0, updated=2.0, settings=settings)
-    store.put_thread(thread)
-    question = Said(role="user", text="Before?")
-    store.put(thread.id, row_of(question))
-    store.put(thread.id, row_of(Said(role="assistant", text="Yes.", parent=question.id, finish_reason="stop")))
+    question = MessageNode(role="user", text="Before?")
+    put(store, thread, question, MessageNode(role="assistant", text="Yes.", parent=question.id, finish_reason="stop"))
 
 
 def test_it_goes_on_with_who_answered_before(glm, path):
@@ -35,7 +34,7 @@ def test_it_goes_on_with_who_answered_before(glm, path):
         stop=["a", "b"],
         name="x",
     )
-    chat.timeout, chat.history_tokens = 9.0, 1000
+    chat.options = replace(chat.options, timeout=9.0, history_tokens=1000)
     asyncio.run(chat.send("One?"))
 
     again = Chat.open("x")
@@ -46,7 +45,7 @@ def test_it_goes_on_with_who_answered_before(glm, path):
     assert {name: value for name, value in first.items() if name != "messages"} == {
         name: value for name, value in second.items() if name != "messages"
     }
-    for name in ("id", "name", "system", "think", "options", "timeout", "history_tokens", "model"):
+    for name in ("id", "name", "options", "model"):
         assert getattr(again, name) == getattr(chat, name), name
     assert Chat.open("x").id == chat.id
     assert len(Chat.open("x").messages) == 4
@@ -59,7 +58,8 @@ def test_a_missing_key_does_not_hide_what_was_said(store):
     chat = Chat.open("x")
 
     assert said(chat) == [("user", "Before?"), ("assistant", "Yes.")]
-    assert (chat.system, chat.options, chat.model, chat.provider.name) == ("Be terse.", {"seed": 3}, "glm-4.7", "zai")
+    assert (chat.options.system, chat.options.parameters) == ("Be terse.", {"seed": 3})
+    assert (chat.model, chat.provider.name) == ("glm-4.7", "zai")
     with pytest.raises(MissingKeyError, match="ZAI_API_KEY"):
         asyncio.run(chat.send("Now?"))
     with pytest.raises(MissingKeyError):
@@ -85,10 +85,10 @@ def test_what_the_opener_says_comes_first(store, glm):
     )
     glm.say("Hello.")
 
-    assert Chat.open("x", system="New.").system == "New."
+    assert Chat.open("x", system="New.").options.system == "New."
     assert Chat.open("x", model="new").model == "new"
     assert Chat.open("x", model="new").provider.base_url == "http://127.0.0.1:9/v1"
-    assert Chat.open("x", seed=4).options == {"seed": 4}
+    assert Chat.open("x", seed=4).options.parameters == {"seed": 4}
     chat = Chat.open("x", provider="openai", base_url=glm.url, model="new")
     asyncio.run(chat.send("Now?"))
     assert glm.requests[0].json["model"] == "new"
@@ -99,13 +99,16 @@ def test_what_a_later_version_kept_is_passed_over(store):
     """Settings and options that are not known here do no harm."""
     keep_thread(store, provider="openai", base_url="http://127.0.0.1:9/v1", mood="good", options={"seed": 3, "mood": 1})
 
-    assert Chat.open("x").options == {"seed": 3}
+    assert Chat.open("x").options.parameters == {"seed": 3}
 
 
 def test_the_newest_of_a_name_is_opened_or_a_number(store):
     """Of several conversations of one name the one changed last is opened; a number names one exactly."""
+    chat = Chat(Scripted(), name="x")
     for text in ("One?", "Two?"):
-        ask(Chat(Scripted(), name="x"), text)
+        chat.reset()
+        ask(chat, text)
+    close_chat(chat)  # as a process that has ended
 
     assert said(Chat.open("x", provider=Scripted()))[0] == ("user", "Two?")
     first = Chat.open("#1", provider=Scripted())
@@ -132,7 +135,7 @@ def test_nothing_is_opened_where_the_store_is_off(monkeypatch):
 
 def test_another_store_may_be_named(path, tmp_path):
     """`store=` opens a conversation of another file, and keeps it there."""
-    ask(Chat(Scripted(), name="x"), "Here?")
+    talked("Here?")
     elsewhere = str(tmp_path / "elsewhere.db")
     with pytest.raises(ConfigError):
         Chat.open("x", store=elsewhere)

@@ -6,20 +6,21 @@ import asyncio
 import logging
 import os
 import stat
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store_kit import Scripted, ask, bytes_of, files, look, said, tell
+from store_kit import Scripted, ask, bar, bytes_of, files, look, said, talked, tell
 
-from chatglm_magic._chat import Chat
+from chatglm_magic._chat import Chat, close_chat
+from chatglm_magic._credentials import MASK, Mask, save_key, seen_keys
 from chatglm_magic._errors import ChatGLMError, ConfigError
-from chatglm_magic._events import Finished, Part, TextDelta
-from chatglm_magic._keys import save_key
-from chatglm_magic._masks import MASK, Mask
-from chatglm_magic._store import configure, place
-from chatglm_magic._urls import seen_keys
+from chatglm_magic._events import Finished, Part, TextDelta, ToolCall
+from chatglm_magic._messages import ImagePart, Message
+from chatglm_magic._reply import Reply
+from chatglm_magic._resolve import Target
+from chatglm_magic._store import configure
+from chatglm_magic._store.location import locate
 
 ENVIRONMENT = "0123456789abcdef0123456789abcdef.EnvironmentKey01"
 LOGIN = "fedcba9876543210fedcba9876543210.KeptByLogin00001"
@@ -37,33 +38,21 @@ def keys(tmp_path, monkeypatch):
     return ENVIRONMENT, LOGIN, GIVEN, BACKSLASHED
 
 
-def modes(path) -> set[int]:
-    return {stat.S_IMODE(found.stat().st_mode) for found in files(path)}
-
-
-def test_only_the_user_may_read_it(path, store, monkeypatch):
-    """The folder is the user's alone from its beginning, and so is every file in it, whatever the umask."""
+@pytest.mark.parametrize("opened", [False, True])
+def test_only_the_user_may_read_it(path, store, opened):
+    """Whatever the umask, folder and files are the user's alone from the beginning, or again: a copy may open them."""
     old = os.umask(0)
     try:
-        ask(Chat(Scripted(), name="x"), "Now?")
+        if opened:
+            path.parent.mkdir(parents=True, mode=0o755)
+            path.touch(0o644)
+        talked("Now?")
         store.flush(5)
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         assert {found.name for found in files(path)} == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
-        assert modes(path) == {0o600}
+        assert {stat.S_IMODE(found.stat().st_mode) for found in files(path)} == {0o600}
     finally:
         os.umask(old)
-
-
-def test_a_store_that_others_could_read_is_closed_to_them(path, store):
-    """A file and a folder of ours that were opened to others, by a copy perhaps, are closed again."""
-    path.parent.mkdir(parents=True, mode=0o755)
-    path.parent.chmod(0o755)
-    path.touch(0o644)
-    ask(Chat(Scripted(), name="x"), "Now?")
-    store.flush(5)
-
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert modes(path) == {0o600}
 
 
 def test_a_folder_of_the_users_own_stays_as_it_is(tmp_path, monkeypatch):
@@ -72,7 +61,7 @@ def test_a_folder_of_the_users_own_stays_as_it_is(tmp_path, monkeypatch):
     folder.mkdir()
     folder.chmod(0o755)
     monkeypatch.setenv("CHATGLM_STORE", str(folder / "x.db"))
-    ask(Chat(Scripted(), name="x"), "Now?")
+    talked("Now?")
     Chat.open("x")
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
@@ -97,7 +86,7 @@ def test_no_key_is_in_it(path, store, keys, glm):
         "unknown", echo, name=echo, arguments=f'{{"key": "{GIVEN}"}}', urls=(f"https://a.example/?k={GIVEN}",), raw=raw
     )
     ask(chat, "And parts?", part, TextDelta(echo), Finished("error", warnings=(echo,)))
-    chat.provider = Scripted(TextDelta("half "), ChatGLMError(f"It failed with {echo}"))
+    chat.target = Target(Scripted(TextDelta("half "), ChatGLMError(f"It failed with {echo}")), chat.model)
     with pytest.raises(ChatGLMError):
         asyncio.run(chat.send("And failures?"))
     store.flush(5)
@@ -111,8 +100,9 @@ def test_no_key_is_in_it(path, store, keys, glm):
         assert key.encode() not in content
         assert key.encode("unicode_escape") not in content
         assert key.split(".")[-1].lower().encode() not in content
+    close_chat(chat)  # as a process that has ended
     again = Chat.open("named [key]", provider=Scripted())
-    assert again.system == "Never say [key]."
+    assert again.options.system == "Never say [key]."
     assert f"The key is {MASK} {MASK} {MASK} {MASK}." in [content for _, content in said(again)]
 
 
@@ -192,13 +182,11 @@ def test_what_is_forgotten_leaves_the_file(full, path):
     full.forget([full.find("thread 0").id])
 
     look(path, "SELECT 1")
-    asides = look(path, "SELECT count(*) FROM said WHERE thread IS NULL")
+    asides = look(path, "SELECT count(*) FROM message WHERE thread IS NULL")
     assert asides == [(6,)]
     assert full.search("Kaffee") == []
     assert [thread.name for thread in full.threads()] == ["stays", "thread 2", "thread 1"]
     assert full.search("stays")
-    full.forget(before=time.time() - 3600)
-    assert len(full.threads()) == 3
     full.forget()
     assert forgotten(path, *SECRETS, "stays")
     assert full.threads() == []
@@ -218,56 +206,94 @@ def test_a_forgotten_word_leaves_the_file_at_once(store, path):
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_what_is_older_than_a_day_is_forgotten(full, path):
-    """Threads and asides are told by when they were last changed."""
-    with_time = time.time() - 86_400
-    full._writer.add(_age(full.find("thread 1").id, with_time - 10))
-    full.forget(before=with_time)
-
-    assert {thread.name for thread in full.threads()} == {"thread 0", "thread 2", "stays"}
-
-
-def _age(thread_id: str, moment: float):
-    from chatglm_magic._store.writer import Job
-
-    def do(changes) -> None:
-        changes._db.execute("UPDATE thread SET updated = ? WHERE id = ?", (moment, thread_id))
-
-    return Job(do)
-
-
 def test_the_place_is_where_the_user_says(monkeypatch, tmp_path):
     """What is said comes before what is configured, and that before the environment."""
     monkeypatch.setenv("CHATGLM_STORE", "~/mine.db")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert place() == str(tmp_path / "mine.db")
+    assert locate() == str(tmp_path / "mine.db")
     configure("off")
-    assert place() == "off"
-    assert place(":memory:") == ":memory:"
+    assert locate() == "off"
+    assert locate(":memory:") == ":memory:"
     configure("")
     for word in ("OFF", "none", "0", " False "):
         monkeypatch.setenv("CHATGLM_STORE", word)
-        assert place() == "off"
+        assert locate() == "off"
     monkeypatch.setenv("CHATGLM_STORE", str(tmp_path))
-    assert place() == str(tmp_path / "conversations.db")
+    assert locate() == str(tmp_path / "conversations.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHATGLM_STORE", "relative.db")
-    assert place() == str(tmp_path / "relative.db")
+    assert locate() == str(tmp_path / "relative.db")
     monkeypatch.chdir("/")
-    assert place() == str(tmp_path / "relative.db")
+    assert locate() == str(tmp_path / "relative.db")
     monkeypatch.delenv("CHATGLM_STORE")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
-    assert place().endswith("conversations.db")
-    assert "chatglm_magic" in place()
+    assert locate().endswith("conversations.db")
+    assert "chatglm_magic" in locate()
 
 
 def test_no_key_is_in_the_log(path, store, keys, caplog):
     """What is logged about a store that fails tells nothing of what could not be written."""
     caplog.set_level(logging.DEBUG)
-    path.parent.parent.mkdir(parents=True)
-    path.parent.write_text("in the way")
+    bar(path)
     ask(Chat(Scripted(), name="x"), "Now?", *tell(GIVEN))
     store.flush(1)
 
-    assert store.trouble
+    assert store.failure
     assert GIVEN not in caplog.text
+
+
+PICTURE = ImagePart(data=b"\x89PNG the first of all pictures" * 50, media_type="image/png", name="plot.png")
+OTHER = ImagePart(data=b"\x89PNG another one" * 50, media_type="image/png")
+
+
+def kept(path) -> set[bytes]:
+    return {data for (data,) in look(path, "SELECT bytes FROM blob")}
+
+
+def test_a_picture_is_stored_once_and_goes_with_the_last_message_that_names_it(path, store):
+    """Versions and conversations share it; what is removed, deleted or forgotten takes only what nobody else has."""
+    one, other = Chat(Scripted(), name="one"), Chat(Scripted(), name="other")
+    ask(one, "Look", attachments=[PICTURE])
+    ask(one, "Again", attachments=[PICTURE, OTHER])
+    ask(other, "Look", attachments=[PICTURE])
+    store.flush(5)
+    assert sorted(look(path, "SELECT bytes FROM blob")) == sorted([(PICTURE.data,), (OTHER.data,)])
+    assert b"PNG" not in b"".join(str(row).encode() for row in look(path, "SELECT details FROM message"))
+
+    one.undo()
+    store.flush(5)
+    assert kept(path) == {PICTURE.data}
+    store.delete(one.id)
+    assert kept(path) == {PICTURE.data}
+    store.forget([other.id])
+    assert kept(path) == set()
+    assert PICTURE.data not in bytes_of(path)
+
+
+def test_all_pictures_are_forgotten_with_all_the_rest(path, store):
+    """Those of questions in no conversation too."""
+    chat = Chat(Scripted(), name="one")
+    ask(chat, "Look", attachments=[PICTURE])
+    ask(chat, "Aside", attachments=[OTHER], remember=False)
+    store.flush(5)
+    assert kept(path) == {PICTURE.data, OTHER.data}
+    store.forget()
+
+    assert kept(path) == set()
+
+
+def test_no_key_is_kept_that_a_tool_has_returned(path, store, keys):
+    """Calls and results are masked as texts are, while they come and at the end."""
+    call = Message("assistant", calls=(ToolCall("c", "read", f'{{"file": "{keys[0]}"}}'),))
+
+    async def main():
+        chat, reply = Chat(Scripted(Part("notice", "ran"), Finished("stop")), name="one"), Reply()
+        async for _ in chat.stream("Read it", reply=reply):
+            reply.exchange[:] = [call, Message("tool", f"It says {keys[0]}", call_id="c")]
+            store.flush(5)
+            assert keys[0].encode() not in bytes_of(path)
+
+    asyncio.run(main())
+    store.flush(5)
+    assert keys[0].encode() not in bytes_of(path)
+    assert MASK.encode() in bytes_of(path)

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from store_kit import Scripted, ask, look, said, tell
+from soon import until
+from store_kit import Scripted, ask, locked, look, said, talked, tell
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._store import owner, schema
+from chatglm_magic._store import close_stores, location, schema
 
 TALK = """
 import asyncio, sys
@@ -30,6 +31,14 @@ print("ready", flush=True)
 sys.stdin.readline()
 for number in range(int(many)):
     asyncio.run(chat.send(f"{who} asks {number}"))
+"""
+
+
+LAST_WORDS = """
+import asyncio
+from chatglm_magic import Chat, FunctionProvider
+async def parrot(model, messages, proxy=None): yield "last words"
+asyncio.run(Chat(FunctionProvider(parrot), name="x").send("Now?"))
 """
 
 
@@ -63,7 +72,7 @@ def test_kernels_keep_different_conversations_in_one_file(path, store):
 
 def test_kernels_that_write_the_same_conversation_make_branches(path, store):
     """Two processes that go on in one conversation lose nothing: their exchanges stand beside each other."""
-    ask(Chat(Scripted(), name="x"), "The beginning?")
+    talked("The beginning?")
     store.flush()
 
     talk(["a", "10", "open"], ["b", "10", "open"])
@@ -71,8 +80,8 @@ def test_kernels_that_write_the_same_conversation_make_branches(path, store):
     chat = Chat.open("x", provider=Scripted())
     assert len(chat.tree) == 2 + 2 * 2 * 10
     beginning = chat.tree.path()[1]
-    assert sorted(one.text for one in chat.tree.answers(beginning)) == ["a asks 0", "b asks 0"]
-    for branch in chat.tree.answers(beginning):
+    assert sorted(one.text for one in chat.tree.children(beginning)) == ["a asks 0", "b asks 0"]
+    for branch in chat.tree.children(beginning):
         chat.choose(branch)
         who = branch.text[0]
         assert [one.text for one in chat.tree.path()[2::2]] == [f"{who} asks {number}" for number in range(10)]
@@ -84,13 +93,12 @@ def test_kernels_that_write_the_same_conversation_make_branches(path, store):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_has_a_connection_of_its_own(path, store):
     """A process that is forked off keeps what it says by a thread and a connection of its own; so does its parent."""
-    chat = Chat(Scripted(), name="x")
-    ask(chat, "Before?")
+    chat = talked("Before?")
     store.flush(5)
     child = os.fork()
     if child == 0:
         try:
-            ask(Chat(Scripted(), name="child"), "Inside?")
+            talked("Inside?", name="child")
             os._exit(0 if store.flush(10) else 1)
         finally:
             os._exit(2)
@@ -105,67 +113,52 @@ def test_a_fork_has_a_connection_of_its_own(path, store):
 
 def test_a_process_writes_its_last_words_as_it_ends(path):
     """A script that asks and ends at once has kept its answer."""
-    code = """
-import asyncio
-from chatglm_magic import Chat, FunctionProvider
-async def parrot(model, messages, proxy=None): yield "last words"
-asyncio.run(Chat(FunctionProvider(parrot), name="x").send("Now?"))
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", LAST_WORDS], check=True)
 
-    assert look(path, "SELECT text FROM said WHERE role = 'assistant'") == [("last words",)]
+    assert look(path, "SELECT content FROM message WHERE role = 'assistant'") == [("last words",)]
     assert not Path(f"{path}-wal").exists()
 
 
 def test_a_store_that_hangs_does_not_hold_a_process_back(path, store):
     """Where the file is locked for good, the process still ends, after a second or so."""
-    ask(Chat(Scripted(), name="x"), "Before?")
+    talked("Before?")
     store.close(5)
-    code = """
-import asyncio, time
-from chatglm_magic import Chat, FunctionProvider
-async def parrot(model, messages, proxy=None): yield "last words"
-asyncio.run(Chat(FunctionProvider(parrot), name="x").send("Now?"))
-"""
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    begun = time.monotonic()
-    try:
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
-    assert time.monotonic() - begun < 20
+    with locked(path):
+        done = subprocess.run([sys.executable, "-c", LAST_WORDS], check=False, timeout=20)
+
+    assert done.returncode == 0
 
 
-def test_without_shared_memory_a_rollback_journal_does(path, store, monkeypatch):
-    """Where SQLite has no shared memory the store works all the same: written, read, searched, forgotten."""
-    monkeypatch.setattr(schema, "_VFS", "unix-dotfile")  # a way to files that has none
+def none_at_all(path: Path, patch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    patch.setattr(sqlite3, "connect", lambda name, **how: connect(f"{name}&vfs=unix-dotfile", **how))
+
+
+def none_any_more(path: Path, _: pytest.MonkeyPatch) -> None:
+    talked("Before?", name="y")
+    close_stores(5)
+    assert path.read_bytes()[18:20] == b"\x02\x02"
+    Path(f"{path}-shm").symlink_to(path.parent / "nowhere" / "at all")
+
+
+def not_with_others(_: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(schema, "is_shared", lambda path: True)
+
+
+@pytest.mark.parametrize("shared_memory", [none_at_all, none_any_more, not_with_others])
+def test_without_shared_memory_a_rollback_journal_does(path, store, monkeypatch, shared_memory):
+    """Where SQLite has none, where it fails, and where other machines write too, the store works all the same."""
+    shared_memory(path, monkeypatch)
     chat = Chat(Scripted(), name="x")
     ask(chat, "One?", *tell("Words."))
 
     assert store.flush(5)
-    assert store.trouble == ""
+    assert store.failure == ""
     assert path.read_bytes()[18:20] == b"\x01\x01"  # the format's bytes for a rollback journal
     assert said(Chat.open("x", provider=Scripted())) == said(chat)
     assert [hit.role for hit in store.search("words")] == ["assistant"]
     store.forget()
     assert store.threads() == []
-
-
-def test_where_shared_memory_fails_a_rollback_journal_does(path, store):
-    """A file system that promises shared memory and cannot give it is found out, also for a store with a log."""
-    ask(Chat(Scripted(), name="x"), "Before?")
-    store.close(5)
-    assert path.read_bytes()[18:20] == b"\x02\x02"
-    Path(f"{path}-shm").symlink_to(path.parent / "nowhere" / "at all")
-
-    ask(Chat(Scripted(), name="y"), "Now?")
-
-    assert store.flush(5)
-    assert store.trouble == ""
-    assert path.read_bytes()[18:20] == b"\x01\x01"
-    assert {thread.name for thread in store.threads()} == {"x", "y"}
 
 
 MOUNTS = """\
@@ -179,59 +172,47 @@ nonsense
 
 
 @pytest.mark.parametrize(
-    ("where", "is_shared"),
+    ("folder", "kind", "is_network"),
     [
-        ("/home/me/x.db", True),
-        ("/home/me/local/x.db", False),
-        ("/homely/x.db", False),
-        ("/var/x.db", False),
-        ("/mnt/with blank/deep/x.db", True),
+        ("/home/me", "nfs4", True),
+        ("/home/me/local", "ext4", False),
+        ("/homely", "tmpfs", False),
+        ("/var", "ext4", False),
+        ("/mnt/with blank/deep", "fuse.sshfs", True),
     ],
 )
-def test_network_homes_are_known(where, is_shared):
+def test_network_homes_are_known(folder, kind, is_network):
     """Where other machines write to the same file system, none of this machine's memory is relied on."""
-    assert schema.shared(Path(where), MOUNTS) is is_shared
-
-
-def test_a_file_on_a_network_home_has_a_rollback_journal(path, store, monkeypatch):
-    """There the log that needs shared memory is never begun."""
-    monkeypatch.setattr(schema, "shared", lambda path: True)
-    ask(Chat(Scripted(), name="x"), "Now?")
-
-    assert store.flush(5)
-    assert path.read_bytes()[18:20] == b"\x01\x01"
-    assert store.find("x").count == 2
+    assert schema.file_system_of(folder, MOUNTS) == kind
+    assert (kind in schema._NETWORK) is is_network
 
 
 def test_a_process_is_known_from_one_that_has_its_number_now():
     """This process lives; one that has ended does not, nor one that only had its number, or ran on another boot."""
     with subprocess.Popen([sys.executable, "-c", "pass"]) as ended:
-        machine, number, started = owner.me().split(" ")
+        machine, number, started = location.this_process().split(" ")
         ended.wait()
     now = time.time()
 
-    assert owner.lives(f"{machine} {number} {started}", 0)
-    assert not owner.lives(f"{machine} {ended.pid} {started}", now)
-    assert not owner.lives(f"{machine} {number} 12", now)
-    assert owner.lives(f"elsewhere {number} {started}", now - 10)
-    assert not owner.lives(f"elsewhere {number} {started}", now - 100)
-    assert not owner.lives("", 0)
+    assert location.is_alive(f"{machine} {number} {started}", 0)
+    assert not location.is_alive(f"{machine} {ended.pid} {started}", now)
+    assert not location.is_alive(f"{machine} {number} 12", now)
+    assert location.is_alive(f"elsewhere {number} {started}", now - 10)
+    assert not location.is_alive(f"elsewhere {number} {started}", now - 100)
+    assert not location.is_alive("", 0)
 
 
 def test_a_process_that_nobody_has_buried_is_dead():
     """A kernel that was killed, and whose parent has not asked for its end yet, writes no more."""
     with stopped_child() as number:
-        machine, _, _ = owner.me().split(" ")
-        started = owner._started(os.getpid())
-        assert not owner.lives(f"{machine} {number} {started}", time.time())
-        assert owner._started(number) == ""
+        machine, _, _ = location.this_process().split(" ")
+        started = location._started(os.getpid())
+        assert not location.is_alive(f"{machine} {number} {started}", time.time())
+        assert location._started(number) == ""
 
 
 @contextmanager
 def stopped_child():
     with subprocess.Popen([sys.executable, "-c", "pass"]) as child:
-        deadline = time.monotonic() + 10
-        while Path(f"/proc/{child.pid}/stat").exists() and owner._started(child.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: not location._started(child.pid))
         yield child.pid

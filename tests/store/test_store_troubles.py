@@ -6,7 +6,6 @@ import logging
 import os
 import random
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -16,12 +15,15 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from store_kit import Scripted, ask, look, said, tell
+from pseudo_language import speak_pseudo, unmarked
+from soon import until
+from store_kit import Scripted, ask, bar, change, locked, look, said, talked, tell
 
 from chatglm_magic._chat import Chat
-from chatglm_magic._compose import _SENTENCES, compose, sentences
 from chatglm_magic._errors import StoreError
-from chatglm_magic._store import open_store, schema, troubles
+from chatglm_magic._markdown.reply_markdown import _SENTENCES, compose, sentences
+from chatglm_magic._reply import Reply
+from chatglm_magic._store import errors, open_store, schema
 from chatglm_magic._store import writer as writer_module
 
 FILL = "x" * 4000
@@ -33,13 +35,6 @@ def _hasty(monkeypatch, caplog):
     monkeypatch.setattr(writer_module, "_PAUSES", (0.02,))
     monkeypatch.setattr(schema, "BUSY_MS", 50)
     caplog.set_level(logging.CRITICAL)
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def words(reply) -> str:
@@ -74,6 +69,23 @@ def fill(ballast: Path) -> None:
             file.write(b"x" * 4096)
 
 
+def test_a_reply_that_ended_meanwhile_takes_no_sentence_along(store, monkeypatch):
+    """A failure is told with a reply that is still to be shown, not with one that ended while the attempt was made."""
+    ended, later = Reply(), Reply()
+
+    def fail(ops: object) -> None:
+        store.unfollow("ended")
+        raise OSError("no")
+
+    monkeypatch.setattr(store, "_write", fail)
+    store.follow("ended", ended)
+    until(lambda: store.failure)
+    store.follow("later", later)
+
+    assert ended.warnings == []
+    assert later.warnings == ["store-unwritable"]
+
+
 def test_a_full_disk_stops_no_reply(path, store):
     """The reply is whole, one sentence says that the disk is full, and all is written once there is room."""
     with small_disk(path):
@@ -83,15 +95,15 @@ def test_a_full_disk_stops_no_reply(path, store):
         ballast = path.parent / "ballast"
         fill(ballast)
         replies = [ask(chat, f"Next {number}?", *tell(FILL)) for number in range(3)]
-        until(lambda: store.trouble)
+        until(lambda: store.failure)
         after = ask(chat, "And now?", *tell("Still here."))
 
         assert all(reply.text == FILL for reply in replies)
         assert sum("disk is full" in words(reply) for reply in (*replies, after)) == 1
-        assert "disk is full" in store.trouble
-        assert str(path) in store.trouble
+        assert "disk is full" in store.failure
+        assert str(path) in store.failure
         ballast.unlink()
-        until(lambda: not store.trouble)
+        until(lambda: not store.failure)
         assert said(Chat.open("x", provider=Scripted())) == said(chat)
         assert look(path, "PRAGMA integrity_check") == [("ok",)]
         store.close(5)
@@ -112,7 +124,7 @@ assert open_store().flush(10)
 resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
 replies = [asyncio.run(chat.send("More?")) for _ in range(20)]
 open_store().flush(10)
-assert open_store().trouble, "no trouble"
+assert open_store().failure, "no trouble"
 replies.append(asyncio.run(chat.send("And now?")))
 told = [name for reply in replies for name in reply.warnings]
 print([len(reply.text) for reply in replies] == [100_000] * 21, told)
@@ -126,18 +138,17 @@ print([len(reply.text) for reply in replies] == [100_000] * 21, told)
 
 def test_a_folder_that_cannot_be_made_stops_no_reply(path):
     """Where the folder's place is taken by a file, the reply is whole and says that it is not stored, once."""
-    path.parent.parent.mkdir()
-    path.parent.write_text("in the way")
+    bar(path)
     chat = Chat(Scripted(), name="x")
     replies = [ask(chat, "First?", *tell("Here."))]
-    until(lambda: open_store().trouble)
+    until(lambda: open_store().failure)
     replies += [ask(chat, "Next?", *tell("Here.")) for _ in range(3)]
 
     assert [reply.text for reply in replies] == ["Here."] * 4
     assert sum("cannot be written" in words(reply) for reply in replies) == 1
     assert path.parent.read_text() == "in the way"
     path.parent.unlink()
-    until(lambda: not open_store().trouble)
+    until(lambda: not open_store().failure)
     assert open_store().find("x").count == 8
 
 
@@ -150,51 +161,43 @@ def test_a_read_only_store_is_read(path, store):
         assert said(chat) == [("user", "Before?"), ("assistant", "Readable words.")]
         assert [hit.role for hit in store.search("readable")] == ["assistant"]
         ask(chat, "One?")
-        until(lambda: store.trouble)
+        until(lambda: store.failure)
         reply = ask(chat, "Two?")
-        assert "cannot be written" in store.trouble
+        assert "cannot be written" in store.failure
         assert reply.text == "Hi."
-    until(lambda: not store.trouble)
+    until(lambda: not store.failure)
     assert store.find("x").count == 6
 
 
 def test_a_locked_file_is_tried_again(path, store):
     """A lock of another program is waited out; a long one is told, and all is written when it is gone."""
-    chat = Chat(Scripted(), name="x")
-    ask(chat, "Before?")
+    chat = talked("Before?")
     store.flush(5)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    first = ask(chat, "One?")
-    until(lambda: store.trouble)
-    second = ask(chat, "Two?")
+    with locked(path):
+        first = ask(chat, "One?")
+        until(lambda: store.failure)
+        second = ask(chat, "Two?")
 
-    assert "locked" in store.trouble
-    assert "locked" in words(first) + words(second)
-    assert "locked" not in words(ask(chat, "Three?"))
-    with pytest.raises(StoreError, match="locked"):
-        store.rename(chat.id, "y")
-    other.execute("ROLLBACK")
-    other.close()
-    until(lambda: not store.trouble)
+        assert "locked" in store.failure
+        assert "locked" in words(first) + words(second)
+        assert "locked" not in words(ask(chat, "Three?"))
+        with pytest.raises(StoreError, match="locked"):
+            store.rename(chat.id, "y")
+    until(lambda: not store.failure)
     assert store.find("y").count == 8
 
 
 def test_a_short_lock_is_not_worth_a_word(path, store, monkeypatch):
     """Another kernel that writes for a moment is no trouble."""
     monkeypatch.setattr(schema, "BUSY_MS", 1000)
-    chat = Chat(Scripted(), name="x")
-    ask(chat, "Before?")
+    chat = talked("Before?")
     store.close(5)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    reply = ask(chat, "One?")
-    time.sleep(0.1)
-    other.execute("ROLLBACK")
-    other.close()
+    with locked(path, "IMMEDIATE"):
+        reply = ask(chat, "One?")
+        time.sleep(0.1)
 
     assert store.flush(5)
-    assert store.trouble == words(reply) == ""
+    assert store.failure == words(reply) == ""
 
 
 def damage_all(path: Path) -> None:
@@ -225,7 +228,7 @@ def test_a_damaged_file_is_set_aside(path, store, damage, while_open):
     broken = path.read_bytes()
 
     first = ask(chat, "One?", *tell("Goes on."))
-    until(lambda: store.trouble)
+    until(lambda: store.failure)
     second = ask(chat, "Two?", *tell("Goes on."))
     third = ask(chat, "Three?")
 
@@ -233,7 +236,7 @@ def test_a_damaged_file_is_set_aside(path, store, damage, while_open):
     assert [("damaged" in words(reply)) for reply in (first, second, third)].count(True) == 1
     aside = [found for found in path.parent.iterdir() if ".damaged-" in found.name and found.suffix != ".db-wal"]
     assert any(found.read_bytes()[:5000] == broken[:5000] for found in aside)
-    assert str(next(found for found in aside if "-wal" not in found.name and "-shm" not in found.name)) in store.trouble
+    assert str(next(found for found in aside if "-wal" not in found.name and "-shm" not in found.name)) in store.failure
     until(lambda: store.find("x").count == len(chat.tree))
     assert said(Chat.open("x", provider=Scripted())) == said(chat)
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
@@ -245,26 +248,33 @@ def test_a_damaged_file_is_no_error_for_a_reader(path, store):
     damage_all(path)
 
     assert store.threads() == []
-    assert "set aside" in store.trouble
+    assert "set aside" in store.failure
     assert [found.name for found in path.parent.iterdir() if ".damaged-" in found.name]
 
 
-def test_a_newer_store_is_left_alone(path, store):
-    """A file of a later version is neither changed nor read; the sentence says what to do."""
-    ask(Chat(Scripted(), name="x"), "Before?")
-    store.close(5)
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
+@pytest.mark.parametrize(
+    ("is_ours", "statement", "words"),
+    [
+        (True, "PRAGMA user_version = 99", "newer version"),
+        (False, "CREATE TABLE photos (name)", "another program's database"),
+    ],
+)
+def test_what_is_not_for_us_is_left_alone(path, store, is_ours, statement, words):
+    """A later version's file, or another program's, is neither changed nor read; the sentence says what to do."""
+    path.parent.mkdir(parents=True)
+    if is_ours:
+        talked("Before?")
+        store.close(5)
+    change(path, statement)
     before = path.read_bytes()
 
     reply = ask(Chat(Scripted(), name="y"), "Now?")
-    with pytest.raises(StoreError, match="newer version"):
+    with pytest.raises(StoreError, match=words):
         store.threads()
     after = ask(Chat(Scripted(), name="y"), "Now?")
 
     assert reply.text == after.text == "Hi."
-    assert "newer version" in compose(reply) + compose(after)
+    assert words in compose(reply) + compose(after)
     assert store.answer("key") is None
     store.close(5)
     assert path.read_bytes() == before
@@ -272,40 +282,20 @@ def test_a_newer_store_is_left_alone(path, store):
 
 def test_a_newer_version_may_come_while_we_run(path, store):
     """A store that another process brings up to date under our feet is left alone from then on."""
-    chat = Chat(Scripted(), name="x")
-    ask(chat, "Before?")
+    chat = talked("Before?")
     store.flush(5)
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
+    change(path, "PRAGMA user_version = 99")
 
     ask(chat, "Now?")
-    until(lambda: store.trouble)
+    until(lambda: store.failure)
 
-    assert "newer version" in store.trouble
-    assert look(path, "SELECT count(*) FROM said") == [(2,)]
-
-
-def test_another_programs_database_is_left_alone(path, store):
-    """A file that is not ours stays as it is, to the byte."""
-    path.parent.mkdir(parents=True)
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE photos (name)")
-    database.close()
-    before = path.read_bytes()
-
-    ask(Chat(Scripted(), name="x"), "Now?")
-    with pytest.raises(StoreError, match="another program"):
-        store.threads()
-
-    store.close(5)
-    assert path.read_bytes() == before
+    assert "newer version" in store.failure
+    assert look(path, "SELECT count(*) FROM message") == [(2,)]
 
 
 def test_a_file_that_is_removed_is_begun_again(path, store):
     """Who deletes the file loses what was in it, and nothing of the conversation that goes on."""
-    chat = Chat(Scripted(), name="x")
-    ask(chat, "Before?")
+    chat = talked("Before?")
     store.flush(5)
     for found in path.parent.iterdir():
         found.unlink()
@@ -314,37 +304,46 @@ def test_a_file_that_is_removed_is_begun_again(path, store):
     ask(chat, "And now?")
 
     until(lambda: store.find("x").count == len(chat.tree))
-    assert store.trouble == ""
+    assert store.failure == ""
     assert said(Chat.open("x", provider=Scripted())) == said(chat)
 
 
 def test_what_cannot_be_kept_stops_nothing_else(store, monkeypatch):
     """One thing that can never be written is left out, and what comes after it is kept."""
-    store._writer.add(writer_module.Job(lambda changes: changes.nonsense()))
-    chat = Chat(Scripted(), name="x")
-    ask(chat, "Now?")
+    store.write(lambda writes: writes.nonsense())
+    talked("Now?")
 
     assert store.find("x").count == 2
-    assert store.trouble == ""
+    assert store.failure == ""
 
 
 def test_every_trouble_has_its_sentences():
     """Whatever is wrong is told below the answer, and with the file's name where that is asked for."""
-    names = set(get_args(troubles.Name))
+    names = set(get_args(errors.Kind))
 
     assert {f"store-{name}" for name in names} == {name for name in _SENTENCES if name.startswith("store-")}
-    assert all("{where}" in sentence for sentence in troubles._SENTENCES.values())
-    assert set(troubles._SENTENCES) == names
+    assert all("{where}" in sentence for sentence in errors._SENTENCES.values())
+    assert set(errors._SENTENCES) == names
+
+
+def test_a_trouble_is_told_in_the_language_of_the_moment(store, monkeypatch):
+    """What is wrong is kept by its name: who asks for it after the language was changed reads it in that one."""
+    failure = errors.failure_of(OSError("no"), "there")
+    english = failure.message
+    speak_pseudo(monkeypatch)
+
+    assert unmarked(failure.message) == ""
+    monkeypatch.setenv("CHATGLM_LANG", "en")
+    assert failure.message == english
 
 
 def test_no_more_waits_than_memory_allows(path, monkeypatch):
     """While nothing can be written, what waits has a bound."""
     monkeypatch.setattr(writer_module, "_MOST_WAITING", 10_000)
-    path.parent.parent.mkdir()
-    path.parent.write_text("in the way")
+    bar(path)
     chat = Chat(Scripted(), name="x")
     for _ in range(10):
         ask(chat, "Now?", *tell(FILL))
 
-    assert open_store()._writer._waiting < 30_000
+    assert open_store()._waiting < 30_000
     assert os.path.isfile(path.parent)  # noqa: PTH113 - as plain as it gets

@@ -18,7 +18,6 @@ from asking import call_to, fail, lookup, read, run
 
 from chatglm_magic._errors import ChatGLMError, ConfigError, ConnectError, ProtocolError, TransportError
 from chatglm_magic._transport import get_json
-from chatglm_magic._transport.exchange import _Mapping
 from chatglm_magic._transport.failures import Failures
 
 KEY = "sk-0123456789.secret"
@@ -54,9 +53,8 @@ def an_instance(kind):
 
 
 def mapped(error, *, streaming, bitten=False):
-    """Let an error pass through the mapping."""
-    watchdog = SimpleNamespace(bitten=bitten, timeout=5)
-    mapping = _Mapping(Failures(call_to(URL, key=KEY)), watchdog)
+    """Return what the mapping makes of an error."""
+    mapping = Failures(call_to(URL, key=KEY), watchdog=SimpleNamespace(bitten=bitten))
     mapping.streaming = streaming
     with pytest.raises(BaseException) as caught, mapping:
         raise error
@@ -210,7 +208,7 @@ def test_messages_say_what_where_and_what_next():
     """Each failure names the host and ends with what to do; none is longer than a few lines."""
     make = Failures(call_to(URL), "http://user:hunter2@proxy.invalid:3128")
     errors = [
-        make.stalled(120),
+        make.stalled(),
         make.broken(),
         make.no_answer(),
         make.late(),
@@ -219,7 +217,7 @@ def test_messages_say_what_where_and_what_next():
         make.proxy_failed(407),
         make.no_http("x" * 1000),
         make.redirected("http://a.invalid/" + "x" * 1000, 302),
-        make.compressed("br" * 1000),
+        make.compressed("br" * 1000, "not supported"),
         make.no_json(b"\xff" * 1000),
         make.no_events("too long", b"data: " + b"x" * 1000),
     ]

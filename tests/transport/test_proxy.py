@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatglm_magic._errors import ConfigError
-from chatglm_magic._transport.proxy import proxy_for
+from chatglm_magic._transport.call import proxy_for
 
 PROXY = "http://127.0.0.1:3128"
 HOST = "https://api.invalid/v1"

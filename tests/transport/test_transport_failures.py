@@ -9,8 +9,8 @@ import pytest
 from asking import call_to, fail, run
 
 from chatglm_magic._errors import BrokenStreamError, ConnectError, ProtocolError, StalledError
-from chatglm_magic._sse import EventTooLongError, SSEDecoder
 from chatglm_magic._transport import open_stream
+from chatglm_magic._transport.sse import EventTooLongError, SSEDecoder
 
 EVENT = b'data: {"choices":[]}\n\n'
 

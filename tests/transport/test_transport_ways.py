@@ -26,7 +26,7 @@ ELSEWHERE = "http://glm.invalid/v1"
 
 @pytest.fixture
 def proxy(glm):
-    """Give a proxy that leads to the fake server."""
+    """Start a proxy that leads to the fake server."""
     glm.say()
     with FakeProxy(glm.port) as running:
         yield running
@@ -34,7 +34,7 @@ def proxy(glm):
 
 @pytest.fixture
 def tls():
-    """Give a fake server that speaks TLS with a certificate of its own."""
+    """Start a fake server that speaks TLS with a certificate of its own."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(CERTIFICATE)
     with FakeGLM(context) as server:
@@ -93,14 +93,19 @@ def test_the_proxys_own_credentials_are_sent_to_it(proxy, glm, monkeypatch):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_wants_a_password(proxy, glm, scheme):
-    """HTTP 407 is the proxy's own word: it names the proxy, and shows no wrong password."""
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [("", "wants a user and a password"), ("user:hunter2@", "did not accept that user and password")],
+    ids=["none", "wrong"],
+)
+def test_a_proxy_that_wants_a_password(proxy, glm, scheme, user, words):
+    """HTTP 407 is the proxy's own word: it names the proxy, and says whether there was a password, not which."""
     proxy.password = "eA=="  # noqa: S105 - nobody knows it
-    url = proxy.url.replace("//", "//user:hunter2@")
+    url = proxy.url.replace("//", f"//{user}")
 
     error = run(fail(call_to(f"{scheme}://glm.invalid/v1", proxy=url), ConnectError))[1]
 
-    assert "wants a user and a password" in str(error)
+    assert words in str(error)
     assert proxy.url.removeprefix("http://") in str(error)
     assert "hunter2" not in str(error)
     assert not error.retryable
@@ -108,10 +113,12 @@ def test_a_proxy_that_wants_a_password(proxy, glm, scheme):
 
 
 def test_a_proxy_that_leads_nowhere(proxy, glm):
-    """A proxy that refuses to connect, or is not there, is named as what failed."""
-    proxy.status = 502
-    error = run(fail(call_to("https://glm.invalid/v1", proxy=proxy.url), ConnectError))[1]
-    assert "HTTP 502" in str(error)
+    """A proxy that refuses to connect, or is not there, is named as what failed; one that forbids it is final."""
+    for status, retryable in ((502, True), (403, False)):
+        proxy.status = status
+        error = run(fail(call_to("https://glm.invalid/v1", proxy=proxy.url), ConnectError))[1]
+        assert f"HTTP {status}" in str(error)
+        assert error.retryable is retryable
     dead = glm.refused_url.removesuffix("/v1")
     error = run(fail(call_to(ELSEWHERE, proxy=dead), ConnectError))[1]
 
@@ -176,7 +183,7 @@ def test_a_trusted_certificate_is_accepted(tls):
     """With its CA named in SSL_CERT_FILE a server is asked over TLS, here through a proxy's CONNECT."""
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path.insert(0, {str(Path(__file__).parents[1] / "helpers")!r})
 from asking import call_to, read, run
 print(run(read(call_to("https://glm.invalid/v1", proxy=sys.argv[1], key={KEY!r})))[-14:])
 """

@@ -35,7 +35,7 @@ class Clock:
         return Handle()
 
     def pass_by(self, seconds: float, *, blocked: bool = False) -> None:
-        """Let time pass; a blocked loop runs its timers only at the end of it."""
+        """Advance the time; a blocked loop runs its timers only at the end of it."""
         end = self.now + seconds
         while due := [timer for timer in self.timers if timer[0] <= end]:
             timer = min(due, key=lambda timer: timer[0])
@@ -47,7 +47,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Give a clock in place of the running loop's."""
+    """Return a clock in place of the running loop's."""
     clock = Clock()
     monkeypatch.setattr("chatglm_magic._transport.watchdog.asyncio.get_running_loop", lambda: clock)
     return clock
@@ -133,6 +133,20 @@ def test_the_end_is_awaited_for_a_shorter_time(clock):
     assert watchdog.ending
 
 
+def test_an_end_that_is_withdrawn_is_not_awaited(clock):
+    """`end_within(None)` brings the whole timeout back, and silence is a failure again."""
+    watchdog, bites = watch(120)
+    watchdog.end_within(2)
+    clock.pass_by(1)
+    watchdog.end_within(None)
+    clock.pass_by(119)
+    assert bites == []
+    assert not watchdog.ending
+    clock.pass_by(2)
+
+    assert len(bites) == 1
+
+
 def test_a_grace_longer_than_the_timeout_is_cut(clock):
     """`end_within` never waits longer than the timeout itself."""
     watchdog, bites = watch(3)
@@ -154,11 +168,15 @@ def test_stopped_it_never_bites(clock):
 def test_the_guard_ends_a_block():
     """A guarded block is left by TimeoutError when the watchdog bites."""
 
+    async def guarded(watchdog):
+        async with asyncio.timeout(None) as limit:
+            watchdog.guard(limit)
+            await asyncio.sleep(30)
+
     async def main():
         watchdog = Watchdog(0.05)
         with pytest.raises(TimeoutError):
-            async with watchdog.guard():
-                await asyncio.sleep(30)
+            await guarded(watchdog)
         return watchdog.bitten
 
     assert run(main())
@@ -170,7 +188,8 @@ def test_the_guard_lets_cancellation_pass():
     async def guarded():
         watchdog = Watchdog(60)
         try:
-            async with watchdog.guard():
+            async with asyncio.timeout(None) as limit:
+                watchdog.guard(limit)
                 await asyncio.sleep(30)
         finally:
             watchdog.stop()

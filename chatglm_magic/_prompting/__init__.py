@@ -1,0 +1,1 @@
+"""How a prompt is made: values are described, names are replaced, and a budget is kept."""

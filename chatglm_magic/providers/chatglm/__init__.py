@@ -1,0 +1,1 @@
+"""The chatglm.cn web dialect."""

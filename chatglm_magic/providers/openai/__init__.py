@@ -1,0 +1,1 @@
+"""Z.ai, BigModel and every OpenAI-compatible server."""

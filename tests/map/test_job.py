@@ -1,0 +1,490 @@
+"""`Chat.map`: a job that has begun, rows that are kept, and errors that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import threading
+import time
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pytest
+from glm_server import FakeGLM
+from map_kit import RowServer, answers
+
+from chatglm_magic import Chat, ChatGLMError, ConfigError, FunctionProvider
+from chatglm_magic._event_loops import call_soon, io_thread
+from chatglm_magic._events import Finished, TextDelta
+from chatglm_magic._map.job import progress_line, running_jobs
+from chatglm_magic._map.rows import Row, Rows
+from chatglm_magic._map.source import Source
+from chatglm_magic._messages import REPAIRS
+from chatglm_magic._store import close_stores
+from chatglm_magic._store.queries import Writes
+
+PROMPT = "What of row {it}?"
+
+
+@pytest.fixture
+def server(glm: FakeGLM) -> RowServer:
+    return RowServer(glm)
+
+
+@pytest.fixture
+def chat(server: RowServer) -> Chat:
+    return Chat("openai", base_url=server.url, model="glm-4.7")
+
+
+def test_a_job_is_awaited(chat, server):
+    """It has begun when it is made, and gives the rows in the input's order and form."""
+
+    async def main():
+        job = chat.map(PROMPT, {"a": 1, "b": 2})
+        return await job, job
+
+    rows, job = asyncio.run(main())
+
+    assert rows.values == {"a": "answer to 1", "b": "answer to 2"}
+    assert rows.finish_reason == "stop"
+    assert job.is_done
+    assert [row.index for row in rows] == ["a", "b"]
+
+
+def test_a_script_waits_for_the_result(chat, server):
+    """`job.result()` works without a loop, and in a thread beside one that runs."""
+    assert chat.map(PROMPT, range(20)).result().values == answers(range(20))
+
+    async def main():
+        return await asyncio.to_thread(lambda: chat.map(PROMPT, [1]).result().values)
+
+    assert asyncio.run(main()) == answers([1])
+
+
+def test_rows_come_as_they_are_done(chat, server):
+    """`async for` yields each row once, the quick ones first."""
+
+    async def behave(asked):
+        if asked.row == "0":
+            await asyncio.sleep(0.3)
+
+    server._behave = behave
+
+    async def main():
+        return [row.position async for row in chat.map(PROMPT, range(4), concurrency=4)]
+
+    order = asyncio.run(main())
+    assert sorted(order) == [0, 1, 2, 3]
+    assert order[-1] == 0
+
+
+def test_a_map_is_no_part_of_the_conversation(chat, server):
+    """Rows see the system prompt and the settings, not what was said, and nothing of them is said afterwards."""
+    server.glm.forget()
+    server.glm.say("Hello.")
+    chat.options = chat.options.of(system="Be terse.", temperature=0.5)
+    asyncio.run(chat.send("Hi?"))
+    before = list(chat.messages)
+    chat.map(PROMPT, ["x"], temperature=0.25).result()
+    sent = server.glm.requests[-1].json
+
+    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+    assert sent["messages"][1]["content"] == "What of row x?"
+    assert sent["temperature"] == 0.25
+    assert chat.messages == before
+
+
+def test_an_answered_row_is_not_asked_again(chat, server, store):
+    """By another map, another kernel, after the file was closed: only what is new is asked; `fresh` asks all."""
+    chat.map(PROMPT, range(30)).result()
+    close_stores(10)
+    rows = chat.map(PROMPT, range(40)).result()
+
+    assert server.requests == 40
+    assert rows.values == answers(range(40))
+    assert [row.cached for row in rows] == [True] * 30 + [False] * 10
+    assert rows.tokens == 70
+    chat.map(PROMPT, range(5), fresh=True).result()
+    assert server.requests == 45
+    chat.map(PROMPT, range(5), temperature=0.1).result()  # another question
+    chat.map("Once more, row {it}?", range(5)).result()
+    assert server.requests == 55
+
+
+def test_rows_do_not_drown_what_was_said(chat, server, store):
+    """They are in no search and no list of conversations; forgetting all removes them, and says how many."""
+    chat.map(PROMPT, range(12)).result()
+
+    assert store.threads() == []
+    assert store.search("answer") == []
+    assert store.count_answer_rows() == 12
+    store.forget(["no such conversation"])
+    assert store.count_answer_rows() == 12
+    store.forget()
+    assert store.count_answer_rows() == 0
+    chat.map(PROMPT, range(12)).result()
+    assert server.requests == 24
+
+
+def test_no_key_is_stored_or_sent(chat, server, store, monkeypatch):
+    """A row that holds a key of the user's fails alone; a key that an answer repeats is masked."""
+    key = "0123456789abcdef0123456789abcdef.EnvironmentKey01"
+    monkeypatch.setenv("ZAI_API_KEY", key)
+    hidden = "sk-GivenInPythonXYZ-42"
+    chat = Chat("openai", base_url=server.url, model="glm-4.7", api_key=hidden)
+
+    async def behave(asked):
+        return await asked.say(f"your key is {hidden}") if asked.row == "2" else None
+
+    server._behave = behave
+    rows = chat.map(PROMPT, [1, key, 2]).result()
+    close_stores(10)
+    written = Path(store.where).read_bytes()
+
+    assert [row.kind for row in rows] == ["", "config", ""]
+    assert "one of your keys" in rows[1].error
+    assert hidden not in rows[2].value
+    assert hidden.encode() not in written
+    assert key not in str([recorded.body for recorded in server.glm.requests])
+
+
+def test_a_store_that_cannot_be_written_holds_nothing_up(chat, server, store, monkeypatch):
+    """The answers come all the same, and are counted."""
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Writes, "put_answer_rows", fail)
+    monkeypatch.setattr(Writes, "attempt", lambda self, change: change(self))
+    began = time.monotonic()
+    rows = chat.map(PROMPT, range(40)).result(20)
+
+    assert rows.values == answers(range(40))
+    assert time.monotonic() - began < 10
+
+
+def test_what_fails_all_is_raised_with_the_rows(chat, server):
+    """The error says what to do, and has what was answered; the failed rows can be tried again."""
+    refuses = True
+
+    async def behave(asked):
+        return await asked.refuse(429, "1113") if refuses and asked.number > 10 else None
+
+    server._behave = behave
+    job = chat.map(PROMPT, range(100), concurrency=2)
+    with pytest.raises(ChatGLMError, match="balance is empty") as raised:
+        job.result()
+    rows = raised.value.rows
+
+    assert (raised.value.kind, rows.finish_reason) == ("billing", "error")
+    assert rows.values[:10] == answers(range(10))
+    assert rows.values[-1] is None
+    refuses = False
+    again = rows.retry().result()
+    assert again.values == answers(range(100))
+    assert server.asked["0"] == 1
+
+
+def test_failed_rows_are_tried_again(chat, server):
+    """`rows.retry()` asks the failed ones only, and gives all rows."""
+    poisoned = {"3", "7"}
+
+    async def behave(asked):
+        return await asked.refuse(400, "1301") if asked.row in poisoned else None
+
+    server._behave = behave
+    rows = chat.map(PROMPT, range(10)).result()
+    assert [row.position for row in rows.failed] == [3, 7]
+    poisoned.clear()
+    again = rows.retry().result()
+
+    assert again.values == answers(range(10))
+    assert server.requests == 12
+    assert rows.values[3] is None  # those are as they were
+
+
+def test_rows_of_a_generator_are_tried_again(chat, server):
+    """What can be read only once is not lost: failed rows and those in flight are asked, and then the rest."""
+
+    async def behave(asked):
+        if asked.time == 1 and asked.row in {"2", "3"}:
+            if asked.row == "2":
+                return await asked.refuse(400, "1301")
+            await asyncio.sleep(60)
+        return None
+
+    server._behave = behave
+    job = chat.map(PROMPT, (number for number in range(8)), concurrency=1)
+    while job.progress.done < 3:
+        time.sleep(0.01)
+    job.stop()
+    rows = job.result()
+    assert rows.finish_reason == "interrupted"
+    again = rows.retry().result()
+
+    assert again.values == answers(range(8))
+
+
+def test_a_job_that_is_stopped_keeps_its_rows(chat, server):
+    """It ends within 0.3 s; what was answered is there, and the map goes on when it is made again."""
+
+    async def behave(asked):
+        if int(asked.row) >= 5:
+            await asyncio.sleep(60)
+
+    server._behave = behave
+    job = chat.map(PROMPT, range(50), concurrency=3)
+    while job.progress.done < 5:
+        time.sleep(0.01)
+    assert job in running_jobs()
+    began = time.monotonic()
+    job.stop()
+    rows = job.result()
+
+    assert time.monotonic() - began < 0.3
+    assert (rows.finish_reason, rows.values[:6]) == ("interrupted", [*answers(range(5)), None])
+    assert job not in running_jobs()
+    assert "5 answered" in rows.summary()
+
+
+def test_a_job_may_be_stopped_before_it_runs(chat, server):
+    """It ends at once, with its rows, and sends nothing."""
+
+    async def begin_and_stop():
+        held = threading.Event()
+        call_soon(io_thread.loop(), held.wait)  # so that it cannot begin to run before it is stopped
+        job = chat.map("{it}", [1, 2, 3])
+        job.stop()
+        held.set()
+        return await asyncio.wait_for(job, 5)
+
+    rows = asyncio.run(begin_and_stop())
+
+    assert (len(rows), rows.finish_reason, server.requests) == (3, "interrupted", 0)
+
+
+def test_a_cell_that_is_interrupted_stops_its_map(chat, server):
+    """Cancelling what awaits the job hangs up on the server; the job has the rows."""
+
+    async def behave(asked):
+        if int(asked.row) >= 5:
+            await asyncio.sleep(60)
+
+    server._behave = behave
+
+    async def main():
+        job = chat.map(PROMPT, range(50), concurrency=3)
+        task = asyncio.ensure_future(_result(job))
+        while job.progress.done < 5:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        began = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return job, time.monotonic() - began
+
+    job, seconds = asyncio.run(main())
+    assert seconds < 0.3
+    assert job.rows.values[:5] == answers(range(5))
+    server.glm.wait_until(lambda: server.open == 0)
+
+
+async def _result(job):
+    return await job
+
+
+def test_a_limit_asks_the_first_rows(chat, server):
+    """The others have no answer and no error; a generator is read no further."""
+    rows = chat.map(PROMPT, range(10), limit=3).result()
+    assert rows.values == [*answers(range(3)), *[None] * 7]
+    assert "7 not asked" in rows.summary()
+
+    numbers = iter(range(10))
+    assert chat.map(PROMPT, numbers, limit=3).result().values == answers(range(3))
+    assert next(numbers) == 3
+
+
+def test_a_series_keeps_its_index(chat, server):
+    """A duplicate index, a missing value and a failed row leave the column as long as the input."""
+
+    async def behave(asked):
+        return await asked.refuse(400, "1301") if asked.row == "bad" else None
+
+    server._behave = behave
+    series = pd.Series(["a", None, "bad", "b"], index=["k", "k", "m", "n"])
+    rows = chat.map(PROMPT, series).result()
+
+    assert rows.values.index.tolist() == series.index.tolist()
+    assert rows.values.tolist() == ["answer to a", None, None, "answer to b"]
+    frame = rows.frame
+    assert list(frame.columns) == ["value", "error", "kind", "cached", "attempts", "tokens", "seconds"]
+    assert frame["kind"].tolist() == ["", "", "content_filter", ""]
+    assert frame.index.tolist() == series.index.tolist()
+
+
+def test_answers_may_be_values(store):
+    """With a schema each row's answer is checked and becomes a value, also when it comes from the store."""
+    said = {"fine": '{"value": "good"}', "awful": '{"value": "bad"}', "odd": '{"value": "so so"}'}
+    asked = []
+
+    async def answer(_model, messages, **_):
+        asked.append(messages)
+        yield next(text for word, text in said.items() if f"Mood of {word}?" in str(messages))
+
+    chat = Chat(FunctionProvider(answer, name="said"))
+    for _ in range(2):
+        rows = chat.map("Mood of {it}?", list(said), schema=Literal["good", "bad"]).result()
+        assert rows.values == ["good", "bad", None]
+        assert "not what the schema asks for" in rows[2].error
+    assert len(asked) == 2 + 2 * (1 + REPAIRS)  # what does not fit goes back, each time
+    assert "JSON Schema" in asked[0][0]["content"]
+
+
+def test_records_become_columns():
+    """A record's fields are the frame's columns."""
+
+    async def answer(_model, _messages, **_):
+        yield '{"name": "Ada", "age": 36}'
+
+    chat = Chat(FunctionProvider(answer, name="said"))
+    frame = chat.map("Who? {it}", ["x", "y"], schema="name, age int").result().frame
+
+    assert list(frame.columns)[:2] == ["name", "age"]
+    assert frame["age"].tolist() == [36, 36]
+
+
+def test_a_plan_sends_nothing(chat, server, store):
+    """It counts rows, distinct ones, those that are there, requests and tokens, and shows the first request."""
+    chat.map(PROMPT, ["a", "b"]).result()
+    plan = chat.plan_map(PROMPT, ["a", "b", "c", "c", None, "d"])
+
+    assert (plan.rows, plan.missing, plan.distinct, plan.there, plan.requests) == (6, 1, 4, 2, 2)
+    assert plan.request.messages[-1].text == "What of row c?"
+    assert server.requests == 2
+    assert plan.tokens[0] <= 2 * len(PROMPT) / 3 <= plan.tokens[1]
+    assert "What of row c?" in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "over", "how", "message"),
+    [
+        ("Mood of {text}?", ["a"], {}, r"A row has no \{text\}"),
+        ("Mood of {txt}?", pd.DataFrame({"text": ["a"]}), {}, r"no column \{txt\}"),
+        (PROMPT, "a text", {}, "has no rows"),
+        (PROMPT, ["a"], {"concurrency": 0}, "concurrency takes 'auto'"),
+        (PROMPT, ["a"], {"limit": 0}, "limit takes a whole number"),
+        (PROMPT, ["a"], {"rows_per_request": -1}, "rows_per_request takes"),
+        (PROMPT, ["a"], {"temprature": 1}, "no parameter 'temprature'"),
+        (" ", ["a"], {}, "prompt is empty"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_sent(chat, server, prompt, over, how, message):
+    """One sentence, and no request."""
+    with pytest.raises(ConfigError, match=message):
+        chat.map(prompt, over, **how)
+    assert server.requests == 0
+
+
+def test_an_empty_column_is_no_error(chat, server):
+    """There is nothing to ask, and the result is empty."""
+    assert chat.map(PROMPT, []).result().values == []
+    assert chat.map(PROMPT, pd.Series([], dtype=str)).result().values.empty
+
+
+def test_a_plan_of_what_is_read_once_is_refused(chat):
+    """It would use the rows up."""
+    with pytest.raises(ConfigError, match="only once"):
+        chat.plan_map(PROMPT, iter([1, 2]))
+
+
+def test_a_job_is_never_pickled(chat):
+    """It leads to keys."""
+    with pytest.raises(TypeError):
+        pickle.dumps(chat.map(PROMPT, []))
+
+
+def test_maps_may_run_side_by_side(chat, server):
+    """Jobs of several threads share the loop thread and are all answered."""
+    results = {}
+
+    def ask(name: str) -> None:
+        results[name] = chat.map(PROMPT, [f"{name}{number}" for number in range(20)]).result().values
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert all(results[name] == answers(f"{name}{number}" for number in range(20)) for name in "abcd")
+
+
+def test_a_line_says_how_far_it_is(chat, server):
+    """Done, failed, there already, rate and tokens; in flight and the time left while it runs."""
+    server.delay = 0.05
+    job = chat.map(PROMPT, range(40), concurrency=2)
+    while job.progress.done < 4:
+        time.sleep(0.01)
+    line = progress_line(job)
+    assert " / 40 · " in line
+    assert "2 in flight" in line
+    assert "left" in line
+    assert 1 <= len(job.newest) <= 5
+    job.stop()
+    job.wait(1)
+    assert "in flight" not in progress_line(job)
+
+
+def test_rows_show_a_table_of_ten(chat, server):
+    """As text and as HTML, with what a model wrote as inert text."""
+
+    async def behave(asked):
+        return await asked.say("<b>bold</b>") if asked.row == "0" else None
+
+    server._behave = behave
+    rows = chat.map(PROMPT, range(100)).result()
+
+    assert len(rows.table().rows) == 10
+    assert "90 more rows" in rows.as_text()
+    assert "100 answered" in rows.as_text()
+    assert "&lt;b&gt;bold" in rows._repr_html_()
+    assert "<b>" not in rows._repr_html_()
+    assert "<b>" not in rows._repr_markdown_()
+    assert repr(rows) == "<Rows 100 rows, 100 answered>"
+
+
+def test_the_table_shows_fields_and_errors_only_where_there_are_any():
+    """Answers that are records have a column for each field, numbers at the right; errors stand behind the failed."""
+    answered = {at: Row(at, at, {"mood": "good", "age": at}, "…", attempts=1) for at in range(2)}
+    failed = {2: Row(2, 2, error="It broke.", kind="server", attempts=4)}
+
+    whole = Rows(Source.of(["a", "b"], 0), answered, 2).table()
+    mixed = Rows(Source.of(["a", "b", "c"], 0), answered | failed, 3).table()
+
+    assert (whole.head, whole.rows) == (("", "mood", "age"), (("0", "good", "0"), ("1", "good", "1")))
+    assert whole.numbers == {0, 2}
+    assert mixed.head == ("", "mood", "age", "error")
+    assert mixed.rows[2] == ("2", "", "", "It broke.")
+
+
+def test_the_line_says_why_nothing_has_come_yet():
+    """What a provider tells meanwhile, such as how much of its weights is there, is shown until a row is answered."""
+
+    class Slow:
+        name = "slow"
+        may_answer = threading.Event()
+
+        async def stream(self, request):
+            request.notify("fetching the model: 40 %")
+            await asyncio.to_thread(self.may_answer.wait)
+            yield TextDelta("hi")
+            yield Finished("stop")
+
+    job = Chat(Slow()).map("{it}", ["a"])
+    while not job.status:
+        time.sleep(0.01)
+    assert "fetching the model: 40 %" in progress_line(job)
+    Slow.may_answer.set()
+    job.result()
+    assert "fetching" not in progress_line(job)
