@@ -191,7 +191,8 @@ def refuse_keys(*texts: str) -> None:
         ConfigError: One holds a key that is in the environment (`…_API_KEY`) or was kept by `login`.
     """
     # Where keys are kept is read only for texts that may hold one: a long word with a digit in it.
-    words = (word for text in texts for word in re.findall(rf"[\w.-]{{{LONG_KEY},}}", text))
+    long = [part for text in texts for part in text.split() if len(part) >= LONG_KEY]
+    words = (word for part in long for word in re.findall(rf"[\w.-]{{{LONG_KEY},}}", part))
     if not any(re.search(r"\d", word) for word in words):
         return
     mask = _long_mask({*environment_keys(), *kept_keys(HOSTS.values())})

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from .._errors import ChatGLMError, ReplyFormatError, StalledError, shorten
+from .._errors import ChatGLMError, ReplyFormatError, StalledError
 from .._event_loops import running_loop
 from .._messages import Request, Stage
 from .._reply import Reply
@@ -28,7 +28,7 @@ from .kept import GroupCommit, Kept, NotKept
 from .packing import packed_answers, packed_request
 from .question import Question
 from .rows import Ending, Row
-from .source import Template, is_missing, text_of
+from .source import Template, is_missing
 from .work import Work, failed_row, misfit_of, twin_of, verdict_of
 
 ATTEMPTS = 4
@@ -39,14 +39,13 @@ PATIENCE = 600.0
 """Seconds for which a row may be refused."""
 _FIRST_WAIT = 0.5
 _LEAST_BLOCK, _BLOCK = 256, 1024
-"""Rows looked up at once at least, where they are there anyhow, and at most."""
+"""Rows looked up at once: at least, where they are in memory anyhow, and at most."""
 _BLOCK_CHARACTERS = 1_000_000
 _LAST_ANSWERS = 5.0
 """Seconds that requests in flight may take to end once nothing more is asked."""
 _HANG_UP = 0.2
 """Seconds that stopping may take."""
 NEWEST = 5
-_EXCERPT = 60
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -106,7 +105,7 @@ class Engine:
     Attributes:
         rows: The rows that are done, by position.
         order: Their positions, in the order in which they were done.
-        newest: The last of them: label, the beginning of the value, and the row.
+        newest: The last of them that were asked: the value of each, and its row.
         error: What ended the map before its end; None if nothing did.
         finish_reason: Why it ended; empty before that.
         length: How many rows were read.
@@ -139,7 +138,7 @@ class Engine:
     ) -> None:
         self.rows: dict[int, Row] = {}
         self.order: list[int] = []
-        self.newest: deque[tuple[Any, str, Row]] = deque(maxlen=NEWEST)
+        self.newest: deque[tuple[object, Row]] = deque(maxlen=NEWEST)
         self.gate = gate
         self._values: dict[int, Any] = {}
         self._question = question
@@ -276,7 +275,7 @@ class Engine:
                 self._taken.clear()
                 await self._taken.wait()
                 continue
-            block = await self._read(max(size, room))
+            block = await self._read(max(size, room, self._least))
             if not block:
                 self._total = self.length
                 break
@@ -444,8 +443,16 @@ class Engine:
             else:
                 self._again_or_fail(work, misfit_of(answer.text, misfit))
             return None
-        row = Row(work.position, work.label, value, answer.text, attempts=work.attempts, tokens=answer.tokens)
-        row = msgspec.structs.replace(row, seconds=round(answer.seconds, 3))
+        seconds = round(answer.seconds, 3)
+        row = Row(
+            work.position,
+            work.label,
+            value,
+            answer.text,
+            attempts=work.attempts,
+            tokens=answer.tokens,
+            seconds=seconds,
+        )
         if isinstance(self._kept, NotKept):
             self._finish(work, row)
             return None
@@ -530,7 +537,7 @@ class Engine:
         self.rows[row.position] = row
         self.order.append(row.position)
         if not row.cached:
-            self.newest.append((row.index, shorten(text_of(value)[: 4 * _EXCERPT], _EXCERPT), row))
+            self.newest.append((value, row))
         self._on_row(row)
 
 

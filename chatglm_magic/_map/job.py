@@ -14,7 +14,7 @@ from weakref import WeakSet
 import msgspec
 
 from .._credentials import NeverPickled
-from .._errors import ConfigError
+from .._errors import ConfigError, shorten
 from .._event_loops import TICK, call_soon, io_thread, ticking
 from .._language import tr
 from .._messages import ChatOptions
@@ -23,8 +23,11 @@ from .engine import Engine, Progress
 from .gate import MOST
 from .rows import Ending, Row, Rows
 from .setup import MapOptions, Numbered, Plan, Setup, plan
+from .source import text_of
 
 _HANG_UP = 0.3
+_EXCERPT = 60
+"""Characters of a value that are shown."""
 
 _jobs: WeakSet[MapJob] = WeakSet()
 _watchers: WeakSet[MapWatcher] = WeakSet()
@@ -99,7 +102,8 @@ class MapJob(NeverPickled):
     @property
     def newest(self) -> list[tuple[Any, str, Row]]:
         """The newest rows that were answered or failed: label, the beginning of the value, and the row."""
-        return list(self._engine.newest)
+        newest = list(self._engine.newest)
+        return [(row.index, shorten(text_of(value)[: 4 * _EXCERPT], _EXCERPT), row) for value, row in newest]
 
     @property
     def rows(self) -> Rows:

@@ -21,7 +21,7 @@ _SHOWN = 10
 Ending = Literal["", "stop", "error", "interrupted"]
 
 
-class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One row's answer, or why there is none.
 
     Attributes:

@@ -21,7 +21,7 @@ _STORE_WARNINGS = "store-"
 _UNREADABLE = marked("Another version of chatglm_magic stored this answer; what came with its text cannot be read.")
 
 
-class AnswerRow(msgspec.Struct, frozen=True):
+class AnswerRow(msgspec.Struct, frozen=True, gc=False):
     """The answer that a row of a map was given.
 
     Attributes:

@@ -91,7 +91,7 @@ MIGRATIONS = (
         finish_reason TEXT NOT NULL,
         tokens INTEGER NOT NULL,
         seconds REAL NOT NULL
-    ) WITHOUT ROWID;
+    );
     """,
 )
 """The statements that lead from each version to the next, from an empty file on. `PRAGMA user_version` counts them.
@@ -101,8 +101,8 @@ A `message` without a thread is in no conversation. While `process` writes an an
 its pieces; they become one when it ends. `folded` is for the search, see `search.folded`; `details` for all fields of a
 message that no query needs, see `records.COLUMNS`. `blob` holds each picture once, for as long as `message_blob` says
 that a message names it. An `answer_row` is what one row of a map was answered, found by its request's key alone; the
-rows that were asked together are a `batch`. They are in no conversation, and no search finds them. It has no index
-beside the key: each would double what is written for a row.
+rows that were asked together are a `batch`. They are in no conversation, and no search finds them. It has no further
+index, and is no table `WITHOUT ROWID`: both would double what is written for a row.
 """
 
 BUSY_MS = 1000

@@ -221,7 +221,6 @@ class Unpacker:
         self.encoding = encoding
         self._packed = b""
         self._bits: int | None = None  # zlib's name for the format; 0 for none, None before it is known
-        self._zlib = zlib.decompressobj()
         self._needed = _MAGIC_BYTES if encoding == "deflate" or encoding in _UNSUPPORTED else 2
         self._full = False
         self._sizes = [0, 0]
@@ -236,7 +235,8 @@ class Unpacker:
         size = len(self._packed)
         if self._bits is None and (last or size > _PEEK_BYTES or len(self._packed.lstrip()) >= self._needed):
             self._bits = self._format()
-            self._zlib = zlib.decompressobj(self._bits or zlib.MAX_WBITS)
+            if self._bits:
+                self._zlib = zlib.decompressobj(self._bits)
         if not self._bits:
             plain, self._packed = (b"", self._packed) if self._bits is None else (self._packed, b"")
             return plain

@@ -7,11 +7,11 @@ requests in a row need one: each handshake costs as much as a short answer.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .._credentials import is_loopback, origin
 from .._event_loops import running_loop
@@ -19,6 +19,7 @@ from .call import Call, proxy_for
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiohappyeyeballs import AddrInfoType
 
 _HEADER_BYTES = 64 * 1024
 _PATIENCE = 2
@@ -126,26 +127,47 @@ async def find_proxy(call: Call) -> str:
     return known[call.url, call.proxy]
 
 
-class Attempt(Protocol):
-    """One request, which is told whether its connection was kept from an earlier one."""
+class Way:
+    """How a request was sent.
 
-    is_reused: bool
+    Attributes:
+        is_new: Whether a connection was made for it; a kept one was taken otherwise.
+    """
+
+    __slots__ = ("is_new",)
+
+    def __init__(self) -> None:
+        self.is_new = False
+
+
+_way: ContextVar[Way | None] = ContextVar("way", default=None)
+
+
+def begin_way() -> Way:
+    """Return how the request is sent that follows in this task; it is known once that has been answered or failed."""
+    way = Way()
+    _way.set(way)
+    return way
+
+
+def _new_socket(address: AddrInfoType) -> socket.socket:
+    """Return a socket, as aiohttp would make it, and note that the request needs one."""
+    way = _way.get()
+    if way is not None:
+        way.is_new = True
+    family, kind, protocol, _, _ = address
+    return socket.socket(family, kind, protocol)
 
 
 def _new_session(limit: int, *, keep: bool) -> aiohttp.ClientSession:
     """Return a session of so many connections at most, which it keeps for further requests or does not."""
     import aiohttp
 
-    async def note_reuse(_: object, context: SimpleNamespace, __: object) -> None:
-        attempt: Attempt = context.trace_request_ctx
-        attempt.is_reused = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(note_reuse)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limit, force_close=not keep, use_dns_cache=False),
+        connector=aiohttp.TCPConnector(
+            limit=limit, force_close=not keep, use_dns_cache=False, socket_factory=_new_socket
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[trace] if keep else [],
         auto_decompress=False,  # so that a few bytes never become gigabytes
         max_line_size=_HEADER_BYTES,
         max_field_size=_HEADER_BYTES,

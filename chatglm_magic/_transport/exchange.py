@@ -10,12 +10,12 @@ import asyncio
 import hashlib
 import io
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import lru_cache, partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
 from .._credentials import check_key_travel, origin
@@ -23,7 +23,7 @@ from .._errors import ConfigError, ProviderError, StalledError
 from .._event_loops import fair_lock_of
 from .._language import tr
 from .call import EVENT_STREAM, Call, Refusal, Unpacker, headers_of, is_document, is_event_stream, media_type
-from .connections import Pool, find_proxy, session_for
+from .connections import begin_way, find_proxy, session_for
 from .failures import Failures, hide_key
 from .retries import is_single_attempt
 from .watchdog import Watchdog
@@ -44,7 +44,8 @@ _HOPS = 4
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-class open_stream:  # noqa: N801 - used as a function, and a class as each request of thousands enters it
+@asynccontextmanager
+async def open_stream(call: Call) -> AsyncGenerator[Stream]:
     """Send a call; the block gets the event stream that answers it, and leaving the block hangs up at once.
 
     An answer counts as an event stream if its status is 2xx and `is_event_stream` says so; one JSON document stands for
@@ -57,43 +58,9 @@ class open_stream:  # noqa: N801 - used as a function, and a class as each reque
         ProtocolError: The answer is no HTTP, is packed in an unknown way, or sends the request to another server.
         ConfigError: URL, key or proxy cannot be used.
     """
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    async def __aenter__(self) -> Stream:
-        self._turn = _turn(self._call)
-        if self._turn is not None:
-            await self._turn.__aenter__()
-        self._opened = _exchange(self._call)
-        self._exchange: _Exchange | None = None
-        try:
-            exchange = self._exchange = await self._opened.__aenter__()
-            return Stream(exchange, await exchange.open("POST", exchange.first_bytes))
-        except BaseException as error:
-            await self._end(type(error), error, error.__traceback__)
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is None and self._exchange is not None:
-            try:
-                await self._exchange.leave_connection()
-            except BaseException as failure:
-                await self._end(type(failure), failure, failure.__traceback__)
-                raise
-        await self._end(kind, error, traceback)
-
-    async def _end(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            if self._exchange is not None:
-                await self._opened.__aexit__(kind, error, traceback)
-        finally:
-            if self._turn is not None:
-                await self._turn.__aexit__(kind, error, traceback)
+    async with _turn(call), _Exchange(call) as exchange:
+        yield Stream(exchange, await exchange.open("POST", exchange.first_bytes))
+        await exchange.leave_connection()
 
 
 async def get_json(call: Call) -> object:
@@ -103,7 +70,7 @@ async def get_json(call: Call) -> object:
         ProviderError: As `open_stream`; what `call.explain` makes of a status other than 200.
         ProtocolError: The answer is no JSON, or longer than 8 MiB.
     """
-    async with _exchange(call) as exchange:
+    async with _Exchange(call) as exchange:
         body = await exchange.open("GET", exchange.whole_body)
         try:
             return json.loads(body)
@@ -180,25 +147,41 @@ class Stream:
 
 
 class _Exchange:
-    """One request and its answer.
+    """One request and its answer: enter with what it needs, and every way out hangs up.
+
+    Raises:
+        ConfigError: From entering: URL, key or proxy cannot be used.
 
     Attributes:
         response: The answer; set by `ask`.
         is_whole: Whether all of the answer that matters was read.
-        is_reused: Whether the connection was kept from an earlier request.
     """
 
     response: aiohttp.ClientResponse
 
-    def __init__(self, call: Call, session: aiohttp.ClientSession, pool: Pool | None, proxy: str) -> None:
+    _proxy = ""
+    _forget_loss: Callable[[], object] | None = None
+    is_whole = False
+
+    def __init__(self, call: Call) -> None:
         self._call = call
-        self._pool = pool
-        self._forget_loss: Callable[[], object] = lambda: None
-        self.is_whole = self.is_reused = False
-        self._session = session
-        self._proxy = proxy
-        self.watchdog = Watchdog(call.timeout)
-        self.failures = Failures(call, proxy, self.watchdog)
+        self._connections = session_for(call)
+
+    async def __aenter__(self) -> Self:
+        _check(self._call)
+        self._proxy = await find_proxy(self._call)
+        self._session, self._pool = await self._connections.__aenter__()
+        self.watchdog = Watchdog(self._call.timeout)
+        self.failures = Failures(self._call, self._proxy, self.watchdog)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, ProviderError):
+            hide_key(error, self._call.key)
+        self._end()
+        await self._connections.__aexit__(kind, error, traceback)
 
     async def open(self, method: str, read: Callable[[], Awaitable[bytes]]) -> bytes:
         """Send the request and return the beginning of its answer; map failures, and limit the silence until then."""
@@ -236,7 +219,7 @@ class _Exchange:
         import aiohttp
 
         while True:
-            self.is_reused = False
+            way = begin_way()
             try:
                 return await self._session.request(
                     method,
@@ -246,10 +229,9 @@ class _Exchange:
                     proxy=self._proxy or None,
                     allow_redirects=False,
                     timeout=_timeout(self._call.connect_timeout),
-                    trace_request_ctx=self,
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                if self._pool is None or not self.is_reused:
+                if self._pool is None or way.is_new:
                     raise
                 self._pool.note_stale(self._call)
 
@@ -324,6 +306,8 @@ class _Exchange:
         parser closes the connection and leaves the reader waiting (3.14.5).
         """
         content, connection = self.response.content, self.response.connection
+        if content.is_eof():
+            return
 
         def lose(closed: asyncio.Future[None]) -> None:
             if not closed.cancelled():
@@ -346,10 +330,11 @@ class _Exchange:
                 while size < _TAIL_BYTES and (chunk := await self.response.content.readany()):
                     size += len(chunk)
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Watch nothing any more, and hang up unless the connection was left to others."""
         self.watchdog.stop()
-        self._forget_loss()
+        if self._forget_loss is not None:
+            self._forget_loss()
         self.hang_up()
 
     def hang_up(self) -> None:
@@ -374,10 +359,10 @@ class _Exchange:
         return self._call.explain(Refusal(self.response.status, kind, plain, headers))
 
 
-def _turn(call: Call) -> AbstractAsyncContextManager[None] | None:
+def _turn(call: Call) -> AbstractAsyncContextManager[None]:
     """Return the turn of a call's key at its origin: some accounts may make only one request at a time."""
     if not call.one_at_a_time or is_single_attempt():
-        return None
+        return nullcontext()
     name = (*origin(call.url), hashlib.sha256(call.key.encode()).digest())
     notify = call.notify
     return fair_lock_of(*name).turn(
@@ -390,34 +375,6 @@ def _timeout(connect: float) -> aiohttp.ClientTimeout:
     import aiohttp
 
     return aiohttp.ClientTimeout(total=None, connect=connect)
-
-
-class _exchange:  # noqa: N801 - used as a function, and a class as each request of thousands enters it
-    """Open what one request needs, and hang up on every way out.
-
-    Raises:
-        ConfigError: From entering: URL, key or proxy cannot be used.
-    """
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    async def __aenter__(self) -> _Exchange:
-        call = self._call
-        _check(call)
-        proxy = await find_proxy(call)
-        self._connections = session_for(call)
-        session, pool = await self._connections.__aenter__()
-        self._entered = _Exchange(call, session, pool, proxy)
-        return self._entered
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if isinstance(error, ProviderError):
-            hide_key(error, self._call.key)
-        self._entered.end()
-        await self._connections.__aexit__(kind, error, traceback)
 
 
 def _check(call: Call) -> None:

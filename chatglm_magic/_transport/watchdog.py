@@ -11,6 +11,10 @@ _LATE = 0.5
 """Seconds by which the timer may be late; if it is later, the loop was blocked, and the time starts anew."""
 
 
+def _bite_nobody() -> None:
+    """Do nothing."""
+
+
 class Watchdog:
     """Calls `bite` when no event has come for `timeout` seconds.
 
@@ -50,7 +54,7 @@ class Watchdog:
         self.alive = False
         self.bitten = False
         self.ending = False
-        self.bite: Callable[[], object] = lambda: None
+        self.bite: Callable[[], object] = _bite_nobody
         self._arm()
 
     def listen(self) -> None:
@@ -74,8 +78,9 @@ class Watchdog:
         self.bite = lambda: limit.reschedule(self._loop.time())
 
     def stop(self) -> None:
-        """Bite no more."""
+        """Bite no more, and hold nothing that would be bitten: it often holds this watchdog."""
         self._handle.cancel()
+        self.bite = _bite_nobody
 
     def _arm(self) -> None:
         self._due = self._since + self.timeout

@@ -232,5 +232,7 @@ def _stop_words(value: object) -> list[str]:
 
 
 def _encode(body: dict[str, Any]) -> bytes:
-    # Not msgspec: pasted text may hold lone surrogates, and they must not fail the cell.
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:  # pasted text may hold lone surrogates, and they must not fail the cell
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
