@@ -31,7 +31,7 @@ from .providers import Provider, UnavailableProvider, split_spec
 
 if TYPE_CHECKING:
     from ._map.job import MapJob
-    from ._map.setup import MapOptions, Plan, Setup
+    from ._map.setup import Plan
 
 NOBODY = "nobody"
 """The name of the provider of a conversation in which nobody was asked yet."""
@@ -343,27 +343,17 @@ class Chat(NeverPickled, Comparing):
 
         return planned(self, prompt, over, options, **how)
 
-    def map_setup(
-        self,
-        prompt: str,
-        over: object,
-        how: MapOptions,
-        options: ChatOptions | None = None,
-        *,
-        target: Target | None = None,
-        **fields: object,
-    ) -> Setup:
-        """Return all that a map needs, as `map` and `plan_map` make it; arguments as there.
+    def map_request(
+        self, prompt: str, options: ChatOptions | None = None, *, target: Target | None = None, **fields: object
+    ) -> tuple[Target, Request]:
+        """Return who answers the rows of a map, and the request that asks its prompt as it stands; sends nothing.
 
         Raises:
-            ConfigError: As in `map`.
+            ConfigError: Nobody can be asked so.
         """
-        from ._map.setup import setup_of
-
         asked = self._asked(options, fields)
         target = target or self.target_for(asked)
-        request = self._request(prompt, asked, target, None, Extras(), remember=False)
-        return setup_of(prompt, over, target, request, how)
+        return target, self._request(prompt, asked, target, None, Extras(), remember=False)
 
     def _side_chat(self, target: Target, messages: Sequence[Message]) -> Chat:
         """Return a conversation that has said the same, is not kept, and is answered by somebody else."""

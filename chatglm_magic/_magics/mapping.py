@@ -22,7 +22,7 @@ from .._jupyter.shell import can_show_button, can_show_widget, is_of_console
 from .._jupyter.widgets import PinnedPublisher, StopButton, WidgetPublisher, output_widget
 from .._language import tr
 from .._map.job import MapJob, progress_line
-from .._map.setup import MapOptions, Setup, plan
+from .._map.setup import MapOptions, Setup, plan, setup_of
 from .._map.source import IT, Source
 from .._markdown.fences import fenced
 from .._markdown.links import literal, visible
@@ -111,8 +111,8 @@ def _setup(session: Session, prompted: Prompted) -> tuple[Setup, list[str]]:
         rows_per_request=arguments.rows_per_request,
         fresh=arguments.fresh,
     )
-    setup = chat.map_setup(prompt, over, how, workspace.options_for(chat, arguments.options), target=target)
-    return setup, notes
+    _, request = chat.map_request(prompt, workspace.options_for(chat, arguments.options), target=target)
+    return setup_of(prompt, over, target, request, how), notes
 
 
 def _refuse_what_does_not_fit(arguments: Arguments) -> None:

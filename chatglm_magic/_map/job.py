@@ -17,12 +17,13 @@ from .._credentials import NeverPickled
 from .._errors import ConfigError, shorten
 from .._event_loops import TICK, call_soon, io_thread, ticking
 from .._language import tr
-from .._messages import ChatOptions
+from .._messages import ChatOptions, Request
+from .._resolve import Target
 from .._transport import shared_connections, single_attempts
 from .engine import Engine, Progress
 from .gate import MOST
 from .rows import Ending, Row, Rows
-from .setup import MapOptions, Numbered, Plan, Setup, plan
+from .setup import MapOptions, Numbered, Plan, Setup, plan, setup_of
 from .source import text_of
 
 _HANG_UP = 0.3
@@ -205,17 +206,15 @@ class MapJob(NeverPickled):
 
 
 class Asker(Protocol):
-    """A conversation, as far as maps need it: see `Chat.map_setup`."""
+    """A conversation, as far as maps need it."""
 
-    def map_setup(
+    def map_request(
         self,
         prompt: str,
-        over: object,
-        how: MapOptions,
         options: ChatOptions | None = None,
         **fields: Any,  # noqa: ANN401 - passed on
-    ) -> Setup:
-        """Return all that a map needs."""
+    ) -> tuple[Target, Request]:
+        """See `Chat.map_request`."""
         ...
 
 
@@ -231,7 +230,8 @@ def planned(chat: Asker, prompt: str, over: object, options: ChatOptions | None,
 
 def _setup(chat: Asker, prompt: str, over: object, options: ChatOptions | None, how: dict[str, Any]) -> Setup:
     own = {name: how.pop(name) for name in MapOptions.__struct_fields__ if name in how}
-    return chat.map_setup(prompt, over, MapOptions(**own), options, **how)
+    target, request = chat.map_request(prompt, options, **how)
+    return setup_of(prompt, over, target, request, MapOptions(**own))
 
 
 def _engine(setup: Setup, rows: Iterable[Numbered], total: int | None, on_row: Callable[[Row], object]) -> Engine:

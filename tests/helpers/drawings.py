@@ -30,9 +30,8 @@ FLOORS = {
     "_store | _export | _extras": "kept, and written to be read · what a question brings",
     "_conversation | _resolve | renderers | _tools | _structured": "said · who answers · shown · tools · values",
     "providers | _attachments | _redaction | _waiting | _jupyter": "who speaks · pictures · keys · waiting · kernel",
-    "_transport | _prompting": "the network · your values as text",
-    "_credentials | _reply": "keys · events added up",
-    "_markdown | _schema": "model text, made safe · answers as values",
+    "_transport | _prompting | _reply": "the network · your values as text · events added up",
+    "_markdown | _schema | _credentials": "model text, made safe · answers as values · keys",
     "_messages : _errors : _events : _event_loops : _language : _version": "values, loops, words",
 }
 """What each floor of the import contract is for."""
