@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
 from types import MappingProxyType
@@ -13,12 +13,11 @@ from typing import Any
 import msgspec
 
 from ._attachments import Attachments
-from ._conversation.conversation import Conversation, InsertPoint
-from ._conversation.message_node import MessageNode
+from ._conversation.conversation import Conversation, InsertPoint, Turn
 from ._errors import ConfigError
 from ._events import ColumnEvent, Event
 from ._language import tr
-from ._messages import ChatOptions, ImagePart, Message
+from ._messages import ChatOptions, Message
 from ._reply import Reply, frame_library
 from ._resolve import Target, resolve_or_say
 
@@ -178,8 +177,7 @@ class Comparing(Conversation):
             fields: What else the question brings with it.
         """
         attached = self._attached(fields, at)
-        prompt = attached.added_to(prompt)
-        fields["attachments"] = msgspec.structs.replace(attached, blocks=())
+        prompt, fields["attachments"] = attached.added_to(prompt), msgspec.structs.replace(attached, blocks=())
         asked = _taken_target(fields).over((options or ChatOptions()).over(self.options))
         async with self._locked(comparison.first, notify, remember=remember):
             before = self.before(at) if remember else []
@@ -187,12 +185,13 @@ class Comparing(Conversation):
             sides = {name: self._side_chat(one, before) for name, one in zip(comparison, who, strict=True)}
             ask = partial(_open, prompt, asked.without_target(), fields)
             columns = [Column(name, comparison[name], partial(ask, side), side.target) for name, side in sides.items()]
-            try:
+            begin = partial(self.begin, prompt, at=at, remember=remember, attachments=attached.pictures)
+            with _turns(self, comparison, begin, sides) as turns:
                 async with aclosing(side_by_side(columns, comparison.errors)) as events:
-                    async for event in events:
-                        yield event
-            finally:
-                _enter(self, comparison, sides, prompt, attached.pictures, at, remember=remember)
+                    async for one in events:
+                        if one.event is not None:
+                            self.notify_event(turns[one.column], one.event)
+                        yield one
 
     # What a `Chat` adds
 
@@ -306,40 +305,34 @@ def _open(
     return side.stream(prompt, options, reply=reply, notify=notify, **fields)
 
 
-def _enter(
+@contextmanager
+def _turns(
     conversation: Conversation,
     comparison: Comparison,
+    begin: Callable[[Reply], Turn],
     sides: Mapping[str, Conversation],
-    prompt: str,
-    pictures: tuple[ImagePart, ...],
-    at: InsertPoint | None,
-    *,
-    remember: bool,
-) -> None:
-    """Make the answers versions of one question in a conversation, which goes on with the first that has text.
+) -> Generator[dict[str, Turn]]:
+    """Begin a turn for each model of a comparison, and end them at the end of the block.
 
     Args:
-        conversation: The conversation.
-        comparison: The answers, which have ended.
-        sides: The conversations in which they were given, by model.
-        prompt: The question.
-        pictures: Its pictures.
-        at: Where it goes.
-        remember: Whether they become a part of the conversation; else they are only stored.
+        conversation: Where the answers become versions of one question.
+        comparison: The answers, which grow in the block; it learns which of them the conversation holds.
+        begin: Begins the turn of the first.
+        sides: The conversations in which they are given, by model.
     """
-    first: MessageNode | None = None
-    said = {name: reply for name, reply in comparison.items() if reply.text}
-    for name, reply in (said or {next(iter(comparison)): comparison.first}).items():
-        aside = sides[name].last_turn()
-        key = aside[1].key if aside is not None else ""
-        turn = conversation.begin(prompt, reply, at, remember=remember, key=key, attachments=pictures)
-        conversation.end(turn, comparison.errors.get(name))
-        if reply.text and remember:
-            comparison.answers[name] = turn.answer.id
-        first = first or turn.answer
-        at = InsertPoint(cell=at.cell if at is not None else "", instead_of=turn.question.id, keep_followers=False)
-    if first is not None and len(comparison.answers) > 1:
-        conversation.choose(first)
+    first, *others = comparison
+    turn = begin(comparison[first])
+    turns = {first: turn, **{name: conversation.begin_beside(turn, comparison[name]) for name in others}}
+    try:
+        yield turns
+    finally:
+        for name, side in sides.items():
+            if (aside := side.last_turn()) is not None:
+                turns[name].answer.key = aside[1].key
+        conversation.end_side_by_side(list(turns.values()), [comparison.errors.get(name) for name in turns])
+        comparison.answers.update(
+            {name: one.answer.id for name, one in turns.items() if one.in_tree and one.answer.text}
+        )
 
 
 _BACKLOG = 1000

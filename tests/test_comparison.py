@@ -7,22 +7,27 @@ import time
 from contextlib import aclosing
 
 import pytest
+from soon import until_then
 
 from chatglm_magic import AuthenticationError, Chat, ConfigError, FunctionProvider, ProviderError, ThinkingDelta, Usage
 from chatglm_magic._comparison import Comparison
 from chatglm_magic._conversation.conversation import InsertPoint
+from chatglm_magic._store import open_store
+from chatglm_magic._store.recorder import keep, leave
 
 calls: list[tuple[str, list[dict], dict]] = []
 
 
 async def speak(model, messages, **options):
-    """Answer as the model's name says: `slow` in half a second, `broken` not at all, `half` half of it."""
+    """Answer as the model's name says: `slow` in half a second, `half` half of it, `broken` and `silent` not at all."""
     calls.append((model, messages, options))
+    if model.startswith("silent"):
+        raise ValueError("not a word")
     yield ThinkingDelta("hm")
     if model.startswith("broken"):
         raise ValueError("no such thing")
     for word in ("I ", "am ", model):
-        await asyncio.sleep(0.15 if model == "slow" else 0.01)
+        await asyncio.sleep(0.15 if model.startswith("slow") else 0.01)
         yield word
         if model == "half":
             raise ValueError("out of words")
@@ -80,7 +85,8 @@ def test_one_that_fails_fails_alone(chat):
         ("I am a", "stop"),
     ]
     assert chat.messages[-1].text == "I "
-    assert [node.text for node in chat.tree.versions(chat.tree.path()[-1])] == ["I ", "I am a"]
+    versions = chat.tree.versions(chat.tree.path()[-1])
+    assert [(node.text, node.thinking) for node in versions] == [("", "hm"), ("I ", "hm"), ("I am a", "hm")]
     assert chat.tree.get(found.answers["a"]).text == "I am a"
 
 
@@ -143,6 +149,50 @@ def test_asked_again_in_its_place(chat):
 
     assert [message.text for message in chat.messages] == ["?", "I am d", "And?", "I am c"]
     assert [node.text for node in chat.tree.versions(chat.tree.path()[1])] == ["I am a", "I am b", "I am d", "I am e"]
+
+
+def test_asked_again_where_the_first_fails(chat):
+    """What followed goes on with the first that has text; where none has any, with the old answer."""
+    at = InsertPoint(cell="id x 1")
+    asyncio.run(chat.send("?", model="old", at=at))
+    asyncio.run(chat.send("And?", model="c"))
+
+    asyncio.run(chat.compare("?", models=["silent", "a"], at=at))
+
+    assert [message.text for message in chat.messages] == ["?", "I am a", "And?", "I am c"]
+    assert [node.text for node in chat.tree.versions(chat.tree.path()[1])] == ["I am old", "I am a"]
+
+    with pytest.raises(ProviderError):
+        asyncio.run(chat.compare("?", models=["silent", "silent 2"], at=at))
+
+    assert [message.text for message in chat.messages] == ["?", "I am a", "And?", "I am c"]
+    assert [node.text for node in chat.tree.versions(chat.tree.path()[1])] == ["I am old", "I am a"]
+
+
+def test_all_answers_are_kept_while_they_come(tmp_path):
+    """A process that dies in the middle loses no column: each is in the store as far as it has come."""
+    store = open_store(str(tmp_path / "conversations.db"))
+    chat = Chat(FunctionProvider(speak), name="x")
+    keep(chat, store.where)
+
+    def texts() -> set[tuple[str, str | None]]:
+        found = store.threads()
+        return {(one.text, one.finish_reason) for one in store.load(found[0].id)[1][1:]} if found else set()
+
+    async def stop_half_way() -> None:
+        comparison = Comparison(["slow", "slower"])
+        async with aclosing(chat.stream_columns("?", comparison)) as events:
+            async for _ in events:
+                if all(reply.text == "I am " for reply in comparison.values()):
+                    await until_then(lambda: texts() == {("I am ", None)})
+                    break
+
+    asyncio.run(stop_half_way())
+    store.flush()
+
+    assert texts() == {("I am ", "interrupted")}
+    leave(chat)
+    store.close()
 
 
 def test_a_question_aside_changes_nothing(chat):

@@ -390,6 +390,15 @@ class Conversation:
         _notify(turn.watchers, lambda watcher: watcher.on_start(self, turn.question, turn.answer))
         return turn
 
+    def begin_beside(self, turn: Turn, reply: Reply) -> Turn:
+        """Begin one more answer to a turn's question; the path leads through the turn's own. See `end_side_by_side`."""
+        answer = _answer(turn.question, reply)
+        if turn.in_tree:
+            self.tree.add(answer)
+            self.tree.choose(turn.answer)
+        _notify(turn.watchers, lambda watcher: watcher.on_start(self, turn.question, answer))
+        return msgspec.structs.replace(turn, answer=answer, replaced=None, followers=[])
+
     def notify_event(self, turn: Turn, event: Event) -> None:
         """Notify the turn's watchers of an event that its reply holds already."""
         if turn.watchers:  # for every token: no closure is made for nobody
@@ -420,6 +429,29 @@ class Conversation:
                 if reply is not None and reply.replayed is not None:
                     self._drop_twin(turn)
         _notify(turn.watchers, lambda watcher: watcher.on_end(self, answer, error))
+
+    def end_side_by_side(self, turns: Sequence[Turn], errors: Sequence[BaseException | None]) -> None:
+        """End the turns of answers to one question; the conversation goes on with the first of them that has text.
+
+        Answers beside it that hold nothing are dropped.
+
+        Args:
+            turns: That of `begin`, and behind it those of `begin_beside`.
+            errors: Why each failed; None for those that did not.
+        """
+        first = turns[0]
+        goes_on = next((turn for turn in turns if turn.answer.text_so_far), first)
+        swapped: dict[str, Turn] = {}
+        if goes_on is not first and self.tree.get(goes_on.answer.id) is not None:
+            self.tree.move(first.followers, goes_on.answer)
+            swapped[first.answer.id] = msgspec.structs.replace(first, replaced=None, followers=[])
+            swapped[goes_on.answer.id] = msgspec.structs.replace(
+                goes_on, replaced=first.replaced, followers=first.followers
+            )
+        for turn, error in zip(turns, errors, strict=True):
+            self.end(swapped.get(turn.answer.id, turn), error)
+        if self.tree.get(goes_on.answer.id) is not None:
+            self.tree.choose(goes_on.answer)
 
     def _insert(self, asked: MessageNode, reply: Reply, at: InsertPoint) -> Turn:
         """Add a question and its answer to the tree, on the path."""
@@ -463,10 +495,15 @@ class Conversation:
     def _step_back(self, turn: Turn) -> None:
         """Choose the replaced answer again, and drop the new one if it holds nothing."""
         answer, replaced = turn.answer, turn.replaced
-        if replaced is None or replaced is answer or self.tree.get(answer.id) is None:
+        if replaced is answer or self.tree.get(answer.id) is None:
+            return
+        is_empty = not answer.thinking and not answer.parts
+        if replaced is None:
+            if is_empty and len(self.tree.versions(answer)) > 1:
+                self.tree.cut(answer)
             return
         self.tree.move(turn.followers, replaced)
-        if not answer.thinking and not answer.parts:
+        if is_empty:
             is_new_question = turn.question.id != replaced.parent
             self.tree.cut(turn.question if is_new_question else answer)
         self.tree.choose(replaced)
