@@ -10,7 +10,7 @@ from IPython.core.error import UsageError
 
 from .._comparison import Comparison
 from .._conversation.conversation import InsertPoint
-from .._errors import Interrupted
+from .._errors import ConfigError, Interrupted
 from .._event_loops import io_thread
 from .._jupyter.input import is_value
 from .._language import tr
@@ -112,6 +112,8 @@ def _read(session: Session, line: str, cell: str | None, at: InsertPoint | None)
     else:
         msg = tr("There is nothing to ask: the prompt is empty. %chatglm? is the manual.")
         raise UsageError(msg)
+    if isinstance(outcome, Prompted) and not outcome.arguments.over:
+        _refuse_options_of_maps(outcome.arguments)
     if isinstance(outcome, Prompted) and outcome.arguments.dry_run:
         if outcome.arguments.over:
             _mapping().show_plan(session, outcome)
@@ -119,6 +121,15 @@ def _read(session: Session, line: str, cell: str | None, at: InsertPoint | None)
             show_dry_run(session, outcome)
         return Value()
     return outcome
+
+
+def _refuse_options_of_maps(arguments: Arguments) -> None:
+    """Raise ConfigError for options of a map where nothing is mapped over."""
+    usual = Arguments()
+    for name in ("limit", "concurrency", "rows_per_request", "fresh"):
+        if getattr(arguments, name) != getattr(usual, name):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(tr("{name} goes with --over, which names the rows: give both, or neither.", name=option))
 
 
 def _note(line: Arguments, *, is_line: bool) -> str:

@@ -121,8 +121,8 @@ awaited; each may take 60 seconds, and ■ stops it. The model reads a result as
 
 asks of each row of a list, a dictionary, a column or a table, and puts the rows into moods:
 moods.values is the column (None where a row failed), moods.frame a table with errors, attempts and
-tokens. {it} is the row's value, {column} that of a table's column; a prompt without a place gets the
-value below, as data.
+tokens. {it} is the row's value, {column} that of a table's column, as it is called: {review text}; a
+prompt without a place gets the value below, as data. Rows without a value (None, NaN) are not asked.
 
   --schema 'mood good|bad'     each answer as a value
   --limit 20, --dry-run        the first 20 rows; how many requests it would be, and the first one

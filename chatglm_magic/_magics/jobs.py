@@ -45,6 +45,7 @@ class BackgroundJob:
         reply: The reply, as far as it has come.
         cell_id: What the front end calls the cell it was asked in; empty where that is not known.
         quiet_once: Whether the cell's value is not shown: its output tells more.
+        how_far: Returns how far it is, in a few words.
     """
 
     def __init__(self, number: int, label: str, prompt: str, reply: Reply, cell_id: str = "") -> None:
@@ -54,6 +55,7 @@ class BackgroundJob:
         self.reply = reply
         self.cell_id = cell_id
         self.quiet_once = False
+        self.how_far: Callable[[], str] = lambda: tr("{characters:6} characters", characters=len(self.text))
         self._ended: Future[Reply] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held: Future[None] | None = None  # loops hold their tasks weakly

@@ -24,15 +24,15 @@ from .._language import tr
 from .._map.job import MapJob, progress_line
 from .._map.setup import MapOptions, Setup, plan, setup_of
 from .._map.source import IT, Source
-from .._markdown.fences import fenced
 from .._markdown.links import literal, visible
 from .._markdown.table import NO_FORMULAS, Table
 from .._messages import ChatOptions
 from .._prompting.prompt import Budget, fill_in
 from .._prompting.template import escaped, pieces, resolve, root_of
 from .._reply import Reply
+from .._resolve import Target
 from .._waiting import await_reply, block_for_reply
-from .prompt import Notebook, prepare
+from .prompt import Notebook, describe_request, prepare
 from .run import asked_schema
 
 if TYPE_CHECKING:
@@ -83,23 +83,27 @@ def show_plan(session: Session, prompted: Prompted) -> None:
     Raises:
         ConfigError: It cannot be asked so.
     """
-    setup, notes = _setup(session, prompted)
-    text = str(plan(setup))
+    setup, target, notes = _setup(session, prompted)
+    planned = plan(setup)
+    notes = [*notes, *planned.counts()]
+    if planned.request is not None:
+        first = describe_request(planned.request, target.provider, [*notes, tr("The first request:")])
+        session.shell.display_pub.publish(first)
+        return
     head = tr("Dry run: nothing was sent.")
-    about = [*notes, tr("{provider}, model {model}", provider=setup.provider, model=setup.model)]
-    markdown = [f"**{head}**", *(literal(line) for line in about), fenced("text", text)]
+    markdown = [f"**{head}**", *(f"*{literal(note)}*" for note in notes)]
     session.shell.display_pub.publish(
-        {"text/markdown": "\n\n".join(markdown), "text/plain": visible("\n".join((head, *about, text)))}
+        {"text/markdown": "\n\n".join(markdown), "text/plain": visible("\n\n".join((head, *notes)))}
     )
 
 
-def _setup(session: Session, prompted: Prompted) -> tuple[Setup, list[str]]:
-    """Return what a cell's map asks, and what the user should know about it."""
+def _setup(session: Session, prompted: Prompted) -> tuple[Setup, Target, list[str]]:
+    """Return what a cell's map asks, of whom, and what the user should know about it."""
     workspace, arguments = session.workspace, prompted.arguments
     _refuse_what_does_not_fit(arguments)
     notebook = Notebook.of(session.shell, session.cell_sources(), session.last_error() if arguments.err else None)
     over = _value_of(arguments.over, notebook)
-    prompt, notes = _prompt(arguments, Source.of(over, 0).columns, notebook)
+    prompt, notes = _prompt(arguments, Source.of(over, 0).columns or (), notebook)
     target = workspace.target(workspace.open_chat(arguments.conversation), arguments.options)
     notes += filter(None, [target.note, target.language_note(arguments.prompt)])
     chat = workspace.known_chat(arguments.conversation, notes.append)
@@ -109,10 +113,10 @@ def _setup(session: Session, prompted: Prompted) -> tuple[Setup, list[str]]:
         limit=arguments.limit,
         concurrency=arguments.concurrency or "auto",
         rows_per_request=arguments.rows_per_request,
-        fresh=arguments.fresh,
+        fresh=arguments.fresh or arguments.options.cache is False,
     )
     _, request = chat.map_request(prompt, workspace.options_for(chat, arguments.options), target=target)
-    return setup_of(prompt, over, target, request, how), notes
+    return setup_of(prompt, over, target, request, how), target, notes
 
 
 def _refuse_what_does_not_fit(arguments: Arguments) -> None:
@@ -123,6 +127,9 @@ def _refuse_what_does_not_fit(arguments: Arguments) -> None:
         "-T": arguments.tools,
         "--insert": arguments.insert,
         "--search": arguments.search,
+        "--new": arguments.new,
+        f"-f {arguments.format}": arguments.format != "md",
+        "-u": arguments.usage,
     }
     for name, value in chosen.items():
         if value:
@@ -148,22 +155,22 @@ def _value_of(text: str, notebook: Notebook) -> object:
         ) from None
 
 
-def _prompt(arguments: Arguments, columns: tuple[str, ...] | None, notebook: Notebook) -> tuple[str, list[str]]:
+def _prompt(arguments: Arguments, columns: tuple[str, ...], notebook: Notebook) -> tuple[str, list[str]]:
     """Return a prompt with the notebook's values in it, in which only a row's places are left, and notes on that."""
-    of_rows, budget = {IT, *(columns or ())}, Budget()
+    of_rows, budget = {IT, *columns}, Budget()
     found = []
-    for text, path in pieces(arguments.prompt):
-        found.append(escaped(text))
+    for text, path in pieces(arguments.prompt, columns):
+        found.append(escaped(text, columns))
         if not path:
             continue
-        if root_of(path) in of_rows or root_of(path) not in notebook.names:
+        if path in of_rows or root_of(path) in of_rows or root_of(path) not in notebook.names:
             found.append(f"{{{path}}}")  # what neither has is an error there
         else:
             filled = fill_in(f"{{{path}}}", notebook.names, budget).text
-            found.append(escaped(f"\n{filled}\n" if "\n" in filled else filled))
+            found.append(escaped(f"\n{filled}\n" if "\n" in filled else filled, columns))
     if arguments.variables or arguments.cells or arguments.err:
         more = prepare(replace(arguments, prompt=""), notebook)
-        found.append(escaped(more.text))
+        found.append(escaped(more.text, columns))
         budget.notes += more.notes
     return "".join(found), list(budget.notes)
 
@@ -180,7 +187,7 @@ class _MapRun:
 
     def __init__(self, session: Session, prompted: Prompted, *, alone: bool) -> None:
         self._session, self._arguments = session, prompted.arguments
-        self._setup, notes = _setup(session, prompted)
+        self._setup, _, notes = _setup(session, prompted)
         self.pinned = _pinned(session) if self._arguments.background else None
         self.reply = Reply(self._setup.model, self._setup.provider)
         self.view = _view(session, self._arguments, self.pinned, exclusive=alone)
@@ -236,6 +243,7 @@ class _MapRun:
         job = self.job
         session = self._session
         background = session.jobs.add(self._setup.model, self._arguments.prompt, self.reply, session.cells.cell_id)
+        background.how_far = lambda: progress_line(job)
         stage = ExitStack()
         stage.enter_context(self.on_stage())
         background.begin(lambda: self._wait_aside(stage))

@@ -520,8 +520,8 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "forget",
         ("清除",),
-        marked("[name|all]"),
-        marked("remove what is stored of a conversation, or of all of them; alone: what there is"),
+        marked("[name|all|rows]"),
+        marked("remove what is stored of a conversation, of all of them, or of rows; alone: what there is"),
         rest=rf"({_THREAD})?",
     ),
     Command("save", ("保存",), "PATH", marked("write the conversation to a file that load reads"), rest=_PATH),

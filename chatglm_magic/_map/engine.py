@@ -28,7 +28,7 @@ from .kept import GroupCommit, Kept, NotKept
 from .packing import packed_answers, packed_request
 from .question import Question
 from .rows import Ending, Row
-from .source import Template, is_missing
+from .source import Template
 from .work import Work, failed_row, misfit_of, twin_of, verdict_of
 
 ATTEMPTS = 4
@@ -116,6 +116,7 @@ class Engine:
     finish_reason: Ending = ""
     length = 0
     status = ""
+    _broken: Exception | None = None  # what the rows raised after those that were read
     _workers = _idle = 0
     _fed = _stopping = False
     _failed = _there = _tokens = _requests = _in_a_row = 0
@@ -277,6 +278,8 @@ class Engine:
                 continue
             block = await self._read(max(size, room, self._least))
             if not block:
+                if self._broken is not None:
+                    raise self._broken
                 self._total = self.length
                 break
             were_there = self._look_up(block)
@@ -291,9 +294,17 @@ class Engine:
         return list(self._block(size))
 
     def _block(self, size: int) -> Iterator[tuple[int, Any, Any]]:
-        """Yield the next rows, fewer where they are long."""
+        """Yield the next rows, fewer where they are long; none once reading them has failed."""
         characters = 0
-        for row in itertools.islice(self._source, size):
+        rows = itertools.islice(self._source, size if self._broken is None else 0)
+        while True:
+            try:
+                row = next(rows, None)
+            except Exception as error:  # noqa: BLE001 - of the user's own generator; what it gave is asked first
+                self._broken = error
+                return
+            if row is None:
+                return
             self.length = max(self.length, row[0] + 1)
             yield row
             characters += len(row[2]) if isinstance(row[2], str) else 0
@@ -304,7 +315,7 @@ class Engine:
         """Find out which rows are to be asked; return whether none is."""
         fresh: dict[bytes, Work] = {}
         for position, label, value in block:
-            if is_missing(value):
+            if self._template.lacks(value):
                 self._done(Row(position, label))
                 continue
             try:
@@ -338,7 +349,7 @@ class Engine:
             value = self._value(answer.text)
         except ValueError:
             return None
-        return Row(work.position, work.label, value, answer.text, cached=True)
+        return Row(work.position, work.label, value, answer.text, cached=True, finish_reason=answer.finish_reason)
 
     # The workers
 
@@ -452,6 +463,7 @@ class Engine:
             attempts=work.attempts,
             tokens=answer.tokens,
             seconds=seconds,
+            finish_reason=answer.finish_reason,
         )
         if isinstance(self._kept, NotKept):
             self._finish(work, row)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._messages import Request
+from .._schema.schema import Schema as FormSchema
 from .._schema.text import candidates
 from .question import Question, Schema
 from .source import Template
@@ -66,18 +67,20 @@ def _entries(text: str) -> list[dict[str, Any]]:
     return []
 
 
-def packed_schema(schema: Schema | None) -> dict[str, Any]:
-    """Return the JSON Schema of a packed reply, whose rows are text or fit a schema."""
+def packed_schema(schema: Schema | None) -> FormSchema:
+    """Return the schema of a packed reply, whose rows are text or fit a schema."""
     entry = {
         "type": "object",
         "properties": {"i": {"type": "integer"}, "value": _TEXT if schema is None else schema.json_schema},
         "required": ["i", "value"],
         "additionalProperties": False,
     }
-    return {
-        "title": "rows",
-        "type": "object",
-        "properties": {"rows": {"type": "array", "items": entry}},
-        "required": ["rows"],
-        "additionalProperties": False,
-    }
+    return FormSchema.of(
+        {
+            "title": "rows",
+            "type": "object",
+            "properties": {"rows": {"type": "array", "items": entry}},
+            "required": ["rows"],
+            "additionalProperties": False,
+        }
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from functools import reduce
 from importlib import import_module
 from typing import Any, Literal, overload
 
@@ -35,6 +36,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         attempts: How often the row was asked.
         tokens: Tokens read and written, if the service said; 0 for an answer that was there.
         seconds: From the request that was answered to the end of its answer.
+        finish_reason: Why the answer ended, as `Reply.finish_reason`: `length` of one that was cut off; empty where
+            there is none.
     """
 
     position: int
@@ -47,6 +50,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     attempts: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    finish_reason: str = ""
 
     @property
     def is_answered(self) -> bool:
@@ -132,14 +136,14 @@ class Rows(Sequence[Row]):
 
     @property
     def frame(self) -> Any:  # noqa: ANN401 - of pandas, or of polars where only that is installed
-        """A DataFrame of all rows: value or its fields, error, kind, cached, attempts, tokens, seconds.
+        """A DataFrame of all rows: value or its fields, error, kind, cached, attempts, tokens, seconds, finish_reason.
 
         Raises:
             ConfigError: Neither pandas nor polars is installed.
         """
         found = list(self)
         columns = _value_columns([row.value for row in found])
-        for name in ("error", "kind", "cached", "attempts", "tokens", "seconds"):
+        for name in ("error", "kind", "cached", "attempts", "tokens", "seconds", "finish_reason"):
             columns[name] = [getattr(row, name) for row in found]
         if frame_library() == "pandas":
             pandas = import_module("pandas")
@@ -148,6 +152,11 @@ class Rows(Sequence[Row]):
             return pandas.DataFrame(made, index)
         polars = import_module("polars")
         return polars.DataFrame({"index": [row.index for row in found], **columns}, strict=False)
+
+    def __await__(self) -> Generator[Any, None, Rows]:
+        """Return the rows at once: the name that `--bg --out` gives a job is theirs when it has ended."""
+        return self
+        yield  # type: ignore[unreachable]  # makes it a generator
 
     def retry(self) -> Awaitable[Rows]:
         """Ask the rows that failed, and those that were not asked, once more: a `MapJob` whose result has all rows.
@@ -169,13 +178,15 @@ class Rows(Sequence[Row]):
         said = [trn("{count} row", "{count} rows", self._length), tr("{count} answered", count=f"{answered:,}")]
         if there:
             said.append(tr("{count} of them there already", count=f"{there:,}"))
+        if cut := sum(1 for row in self._rows.values() if row.finish_reason == "length"):
+            said.append(tr("{count} cut off at their greatest length", count=f"{cut:,}"))
         if failed:
             said.append(tr("{count} failed", count=f"{failed:,}"))
         if (rest := self._length - answered - failed) > 0:
             said.append(tr("{count} not asked", count=f"{rest:,}"))
         if self.finish_reason == "interrupted":
             said.append(tr("interrupted"))
-        return tr(", ").join(said)
+        return reduce(lambda head, more: tr("{head}, {more}", head=head, more=more), said)
 
     def __repr__(self) -> str:
         return f"<Rows {self.summary()}>"

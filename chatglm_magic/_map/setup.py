@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,12 @@ from .._redaction import refuse_keys
 from .._resolve import Target
 from .._schema.schema import Schema
 from .._store import open_store
-from .._structured import held_by, prepared
+from .._structured import Held, held_by, prepared
 from .gate import Gate
 from .kept import Kept, StoredAnswers
-from .packing import packed_request
+from .packing import packed_request, packed_schema
 from .question import Question
-from .source import Source, Template, is_dask, is_missing
+from .source import Source, Template, is_dask
 from .stages import packed_stage, row_stage
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Setup(msgspec.Struct, frozen=True):
         check: Raises an error for a text that must not be sent.
         clean: Takes out of an answer what must not be kept.
         prepared: Makes of a request for one row what is sent.
+        packed_prepared: Makes of a request for several rows what is sent.
         where: The Dask cluster whose workers ask; None for this process.
     """
 
@@ -74,6 +76,7 @@ class Setup(msgspec.Struct, frozen=True):
     check: Callable[[str], object] = lambda _: None
     clean: Callable[[str], str] = lambda text: text
     prepared: Callable[[Request], Request] = lambda request: request
+    packed_prepared: Callable[[Request], Request] = lambda request: request
     where: OnDask | None = None
 
     @property
@@ -95,14 +98,19 @@ class Setup(msgspec.Struct, frozen=True):
         return Gate(self.starts_at, fixed=1 if self.provider in _ONE_AT_A_TIME else self.concurrency)
 
 
+def _whole(value: object) -> int:
+    """Return a whole number, numpy's too; 0 for what is none."""
+    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else 0
+
+
 def count_of(name: str, value: object) -> int:
     """Return a number of rows that a person has given.
 
     Raises:
         ConfigError: It is no whole number above 0.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
+    if (number := _whole(value)) > 0:
+        return number
     raise ConfigError(tr("{name} takes a whole number above 0, not {value!r}.", name=name, value=value))
 
 
@@ -114,8 +122,8 @@ def concurrency_of(value: object) -> int | None:
     """
     if value is None or value == "auto":
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
+    if (number := _whole(value)) > 0:
+        return number
     raise ConfigError(tr("concurrency takes 'auto' or a whole number above 0, not {value!r}.", value=value))
 
 
@@ -183,8 +191,7 @@ def setup_of(prompt: str, over: object, target: Target, request: Request, how: M
     source, where = _source(over, limit, how.client, target, concurrency)
     wanted = how.schema if isinstance(how.schema, Schema) or how.schema is None else Schema.of(how.schema)
     Template(prompt, source.columns)  # raises what the prompt lacks
-    together = count_of("rows_per_request", how.rows_per_request)
-    question = _question(prompt, source, target, request, wanted, together)
+    question = _question(prompt, source, target, request, wanted, count_of("rows_per_request", how.rows_per_request))
     store, held = open_store(), held_by(target.provider, target.model)
     return Setup(
         question,
@@ -200,9 +207,14 @@ def setup_of(prompt: str, over: object, target: Target, request: Request, how: M
         fresh=how.fresh,
         check=refuse_keys,
         clean=_masked,
-        prepared=lambda request: request if wanted is None else prepared(request, wanted, held),
+        prepared=_preparing(wanted, held),
+        packed_prepared=_preparing(packed_schema(wanted), held),
         where=where,
     )
+
+
+def _preparing(schema: Schema | None, held: Held) -> Callable[[Request], Request]:
+    return lambda request: request if schema is None else prepared(request, schema, held)
 
 
 def _source(
@@ -243,7 +255,8 @@ class Plan(msgspec.Struct, frozen=True):
     request: Request | None
     tokens: tuple[int, int]
 
-    def __str__(self) -> str:
+    def counts(self) -> list[str]:
+        """Return how much it would be, in lines."""
         low, high = self.tokens
         lines = [
             trn("{count} row", "{count} rows", self.rows),
@@ -254,7 +267,10 @@ class Plan(msgspec.Struct, frozen=True):
             trn("{count} request", "{count} requests", self.requests),
             tr("{low} to {high} tokens of prompts", low=f"{low:,}", high=f"{high:,}"),
         ]
-        text = "\n".join(filter(None, lines))
+        return list(filter(None, lines))
+
+    def __str__(self) -> str:
+        text = "\n".join(self.counts())
         if self.request is None:
             return text
         first = "\n\n".join(f"[{message.role}] {message.text}" for message in self.request.messages)
@@ -270,13 +286,13 @@ def plan(setup: Setup) -> Plan:
     if setup.source.length is None:
         raise ConfigError(tr("These rows can be read only once, so a plan would use them up: pass a list of them."))
     question, template = setup.question, Template(setup.question.prompt, setup.question.columns)
-    together, system = question.rows_per_request, len(question.system)
+    together = question.rows_per_request
     count = missing = refused = characters = there = 0
     first: list[Any] = []
     seen: set[bytes] = set()
     for block in _blocks(setup.rows()):
         count += len(block)
-        values = [value for _, _, value in block if not is_missing(value)]
+        values = [value for _, _, value in block if not template.lacks(value)]
         missing += len(block) - len(values)
         texts = {}
         for value in values:
@@ -288,11 +304,14 @@ def plan(setup: Setup) -> Plan:
         found = {} if setup.kept is None or setup.fresh else setup.kept.find(list(texts))
         there += len(found)
         asked = [known for key, known in texts.items() if key not in found]
-        characters += sum(len(text) + system for text, _ in asked)
+        characters += sum(len(text) for text, _ in asked)
         first += [value for _, value in asked[: together - len(first)]]
-    low, high = (math.ceil(characters / size) for size in reversed(_CHARS_PER_TOKEN))
     requests = math.ceil((len(seen) - there) / together)
     request = _first_request(setup, template, first) if first else None
+    if request is not None:  # what a request has beside its rows' prompts, or saves of them
+        sent = sum(len(message.text) for message in request.messages)
+        characters += requests * (sent - sum(len(template.fill(value)) for value in first))
+    low, high = (math.ceil(characters / size) for size in reversed(_CHARS_PER_TOKEN))
     return Plan(count, missing, refused, len(seen), there, requests, request, (low, high))
 
 
@@ -309,7 +328,7 @@ def _sendable(setup: Setup, template: Template, value: object) -> str | None:
 def _first_request(setup: Setup, template: Template, values: list[Any]) -> Request:
     """Return the request that is sent first, as it is sent."""
     if len(values) > 1:
-        return packed_request(setup.question, template, values)
+        return setup.packed_prepared(packed_request(setup.question, template, values))
     return setup.prepared(setup.question.request(template.fill(values[0])))
 
 

@@ -76,8 +76,8 @@ class Source(msgspec.Struct, frozen=True):
         if isinstance(over, (str, bytes)) or not isinstance(over, Iterable):
             raise ConfigError(
                 tr(
-                    "A {type} has no rows. Map over a list, a dict, a Series, a DataFrame or anything that can be "
-                    "iterated over.",
+                    "A value of type {type} has no rows. Map over a list, a dict, a Series, a DataFrame or anything "
+                    "that can be iterated over.",
                     type=type(over).__name__,
                 )
             )
@@ -172,6 +172,8 @@ def is_missing(value: object) -> bool:
         return math.isnan(value)
     if isinstance(value, Mapping):
         return bool(value) and all(map(is_missing, value.values()))
+    if type(value).__module__ in {"numpy", "decimal"}:
+        return not getattr(value, "ndim", 0) and bool(value != value)  # noqa: PLR0124 - as only NaN and NaT are
     return type(value).__name__ in {"NAType", "NaTType"}
 
 
@@ -186,7 +188,7 @@ def text_of(value: object) -> str:
 
 
 class Template:
-    """A prompt with places for a row's value: `{it}`, and `{column}` for a table's columns.
+    """A prompt with places for a row's value: `{it}`, and `{column}` for a table's columns, as they are called.
 
     A prompt without a place gets the value below, in a fence that marks it as data. As everywhere, `{{name}}` is a
     literal `{name}`, and nothing is evaluated.
@@ -203,14 +205,15 @@ class Template:
         if not prompt.strip():
             raise ConfigError(tr("There is nothing to ask: the prompt is empty."))
         self.prompt = prompt
-        self._pieces = list(pieces(prompt))
-        self._columns = columns
-        paths = [path for _, path in self._pieces if path]
-        self.has_place = bool(paths)
-        known = {IT, *(columns or ())}
-        for path in paths:
-            if (root := root_of(path)) not in known:
+        self._pieces = list(pieces(prompt, columns or ()))
+        self._columns = frozenset(columns or ())
+        self._is_table = columns is not None
+        roots = dict.fromkeys(self._root(path) for _, path in self._pieces if path)
+        self.has_place = bool(roots)
+        for root in roots:
+            if root != IT and root not in self._columns:
                 raise _unknown(root, columns)
+        self._roots = tuple(roots)
 
     def fill(self, value: object) -> str:
         """Return the prompt for a row.
@@ -222,18 +225,29 @@ class Template:
             language = "text" if isinstance(value, str) else "json"
             plain = "".join(text for text, _ in self._pieces)
             return f"{plain.rstrip()}\n\n{fenced(language, text_of(value))}"
-        names: Mapping[str, object] = {IT: value}
-        if self._columns is not None and isinstance(value, Mapping):
-            names = {**value, IT: value}
+        names = self._names(value)
         return "".join([text + self._at(path, names) for text, path in self._pieces])
+
+    def lacks(self, value: object) -> bool:
+        """Return whether there is nothing in a row that could be asked about: nothing at all that the prompt names."""
+        if is_missing(value):
+            return True
+        if not self.has_place or IT in self._roots or not isinstance(value, Mapping):
+            return False
+        return all(name in value and is_missing(value[name]) for name in self._roots)
 
     def fields(self, value: object) -> dict[str, object]:
         """Return what of a row the prompt names, by name; the whole value as `it` where it names nothing."""
-        names: Mapping[str, object] = {IT: value}
-        if self._columns is not None and isinstance(value, Mapping):
-            names = {**value, IT: value}
-        roots = dict.fromkeys(root_of(path) for _, path in self._pieces if path) or {IT: None}
+        names = self._names(value)
+        roots = self._roots or (IT,)
         return {root: names[root] if isinstance(names[root], _PLAIN) else text_of(names[root]) for root in roots}
+
+    def _names(self, value: object) -> Mapping[str, object]:
+        return {**value, IT: value} if self._is_table and isinstance(value, Mapping) else {IT: value}
+
+    def _root(self, path: str) -> str:
+        """Return the name that a path starts at: a column may be called as a path is."""
+        return path if path in self._columns else root_of(path)
 
     def _at(self, path: str, names: Mapping[str, object]) -> str:
         if not path:
@@ -241,7 +255,7 @@ class Template:
         if path == IT:
             return text_of(names[IT])
         try:
-            return text_of(resolve(path, names))
+            return text_of(names[path] if path in names else resolve(path, names))
         except Exception as error:  # noqa: BLE001 - a property may raise anything
             raise ConfigError(tr("This row has no {path}: {reason}.", path=f"{{{path}}}", reason=repr(error))) from None
 

@@ -23,7 +23,7 @@ def row_stage(target: Target, schema: Schema | None) -> Stage:
 
 def packed_stage(target: Target, schema: Schema | None) -> Stage:
     """Return what answers a request for several rows; what does not fit in its answer is asked alone."""
-    rows, held = Schema.of(packed_schema(schema)), held_by(target.provider, target.model)
+    rows, held = packed_schema(schema), held_by(target.provider, target.model)
 
     def stage(request: Request) -> AsyncGenerator[Event]:
         return target.provider.stream(prepared(request, rows, held))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .._errors import ChatGLMError, ConfigError, ReplyFormatError, StatusError, shorten
+from .._errors import ChatGLMError, ConfigError, ReplyFormatError, StatusError, shorten, status_error
 from .._language import tr
 from .rows import Row
 
@@ -52,8 +52,30 @@ def twin_of(row: Row, position: int, label: object) -> Row:
 def failed_row(work: Work, error: Exception) -> Row:
     """Return the row of what failed."""
     kind = error.kind if isinstance(error, ChatGLMError) else "protocol"
-    said = str(error) if isinstance(error, ChatGLMError) else f"{type(error).__name__}: {error}"
-    return Row(work.position, work.label, error=said, kind=kind, attempts=work.attempts)
+    return Row(work.position, work.label, error=_said(error), kind=kind, attempts=work.attempts)
+
+
+def _said(error: Exception) -> str:
+    """Return what happened to a row; advice that is meant for conversations is put into words for rows."""
+    if not isinstance(error, ChatGLMError):
+        return f"{type(error).__name__}: {error}"
+    if error.kind == "truncated":
+        return tr("The connection broke before the answer was complete. Ask the row again with rows.retry().")
+    if error.kind == "context_length" and isinstance(error, StatusError):
+        return str(
+            status_error(
+                "context_length",
+                what=tr("The row is longer than the model's context"),
+                remedy=tr("Shorten its value, or take a model with a longer context."),
+                status=error.status,
+                code=error.code,
+                detail=error.detail,
+                provider=error.provider,
+                host=error.host,
+                model=error.model,
+            )
+        )
+    return str(error)
 
 
 def misfit_of(text: str, error: ValueError) -> ReplyFormatError:

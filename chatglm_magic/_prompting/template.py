@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from unicodedata import normalize
 
 import msgspec
@@ -79,10 +79,15 @@ def interpolate(
     return Interpolated(_TOKEN.sub(replace, prompt), tuple(used), tuple(missed))
 
 
-def pieces(prompt: str) -> Iterator[tuple[str, str]]:
-    """Yield a prompt cut at its `{names}`: some text, and the path that follows it, empty behind the last text."""
+def pieces(prompt: str, columns: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield a prompt cut at its `{names}`: some text, and the path that follows it, empty behind the last text.
+
+    Args:
+        prompt: The prompt as the user wrote it.
+        columns: Names that may stand in braces too, whatever characters they have: `{review text}`.
+    """
     at, text = 0, ""
-    for match in _TOKEN.finditer(prompt):
+    for match in _token(columns).finditer(prompt):
         text += prompt[at : match.start()]
         at = match.end()
         if _follows_latex(prompt, match.start()):
@@ -95,13 +100,22 @@ def pieces(prompt: str) -> Iterator[tuple[str, str]]:
     yield text + prompt[at:], ""
 
 
-def escaped(text: str) -> str:
+def _token(columns: Collection[str]) -> re.Pattern[str]:
+    """Return what matches names in braces: paths, and the names of columns that are no paths."""
+    others = "|".join(re.escape(name) for name in columns if name and not is_path(name))
+    if not others:
+        return _TOKEN
+    either = f"{_PATH}|{others}"
+    return re.compile(rf"\{{\{{(?P<literal>{either})\}}\}}|\{{(?P<path>{either})\}}")
+
+
+def escaped(text: str, columns: Collection[str] = ()) -> str:
     """Return a text as a prompt in which none of its braces stands for a value: `pieces` gives it back as it is."""
 
     def double(match: re.Match[str]) -> str:
         return match[0] if _follows_latex(text, match.start()) else "{" + match[0] + "}"
 
-    return _TOKEN.sub(double, text)
+    return _token(columns).sub(double, text)
 
 
 def root_of(path: str) -> str:

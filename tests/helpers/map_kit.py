@@ -44,11 +44,11 @@ class Asked:
         self.number = sum(server.asked.values())
         self.together = server.open
 
-    async def say(self, text: str) -> web.StreamResponse:
+    async def say(self, text: str, finish: str = "stop") -> web.StreamResponse:
         """Answer with a text and its usage."""
         chunks = (
             {"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]},
-            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]},
             {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}},
         )
         base = {"id": "1", "model": "glm-4.7", "object": "chat.completion.chunk"}
@@ -63,6 +63,15 @@ class Asked:
         """Refuse with one of the platforms' codes."""
         body = {"error": {"code": code, "message": f"refused with {code}"}}
         return web.json_response(body, status=status, headers=headers)
+
+    async def reset_within(self) -> web.StreamResponse:
+        """Begin an answer, and break off."""
+
+        async def half() -> Any:
+            yield b'data: {"choices": [{"index": 0, "delta": {"content": "half"}}]}\n\n'
+            await reset(self.request)
+
+        return await send(self.request, half())
 
     async def reset(self) -> web.StreamResponse:
         """Reset the connection."""

@@ -94,6 +94,7 @@ def test_a_map_in_the_background_leaves_the_kernel_free(kernel, server):
     assert kernel.value("(type(job).__name__, job.is_done)") == "('MapJob', False)"
     kernel.ok("import time; time.sleep(0.5)")
     assert len(run.paints) >= 2
+    assert "/ 400" in kernel.ok("%chatglm jobs").stdout
     kernel.ok("rows_there = await job")
     kernel.settle(0.3)
 

@@ -72,12 +72,18 @@ def test_other_names_are_the_notebooks(shell, server):
         ("--over nothing hi", "--over names nothing, which has no value here"),
         ("--over rows[9] hi", r"--over names rows\[9\]"),
         ("--over len(rows) hi", "nothing is computed"),
-        ("--over number hi {it}", "A int has no rows"),
+        ("--over number hi {it}", "A value of type int has no rows"),
         ("--over rows What of {its}?", r"A row has no \{its\}"),
         ("--over df What of {txet}?", r"Did you mean \{text\}"),
         ("--over rows --insert below hi", "--insert does not go with --over"),
         ("--over rows -m a -m b hi", "-m A -m B does not go with --over"),
         ("--over rows -T len hi", "-T does not go with --over"),
+        ("--over rows -f json hi", "-f json does not go with --over"),
+        ("--over rows --new hi", "--new does not go with --over"),
+        ("--over rows -u hi", "-u does not go with --over"),
+        ("--limit 3 hi", "--limit goes with --over"),
+        ("--rows-per-request 3 --dry-run hi", "--rows-per-request goes with --over"),
+        ("--fresh hi", "--fresh goes with --over"),
     ],
 )
 def test_what_cannot_be_mapped_is_one_sentence(shell, server, line, message):
@@ -112,6 +118,23 @@ def test_options_of_a_map(shell, server):
     assert sent["messages"][0] == {"role": "system", "content": "Short."}
 
 
+def test_no_cache_asks_what_is_stored(shell, server, monkeypatch, tmp_path):
+    """As everywhere; of rows the option is called `--fresh` too."""
+    monkeypatch.setenv("CHATGLM_STORE", str(tmp_path / "conversations.db"))
+    shell.user_ns["rows"] = ["a"]
+    for option, requests in (("", 1), ("", 1), ("--no-cache", 2), ("--cache", 2), ("--fresh", 3)):
+        run(shell, f"%chatglm {option} --over rows What of row {{it}}?")
+        assert server.requests == requests
+
+
+def test_columns_may_have_any_name(shell, server):
+    """The prompt names them as the table does."""
+    shell.user_ns.update(df=pd.DataFrame({"review text": ["row a"], "text.clean": ["b"]}), text="mine")
+    run(shell, "%chatglm --over df {review text} {text.clean} {{review text}}")
+
+    assert server.glm.requests[-1].json["messages"][-1]["content"] == "row a b {review text}"
+
+
 def test_a_map_neither_sees_nor_enters_the_conversation(shell, server):
     """What was said before is not sent, and the next question does not see the rows."""
     run(shell, "%chatglm row zero")
@@ -137,6 +160,7 @@ def test_a_plan_is_shown(shell, server, capsys):
     assert "2 distinct" in told
     assert "2 requests" in told
     assert "What of row a?" in told
+    assert f"host: {server.url.split('/')[2]}" in told
     assert server.requests == 0
 
 

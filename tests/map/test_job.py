@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pytest
 from glm_server import FakeGLM
@@ -17,6 +18,7 @@ from map_kit import RowServer, answers
 from chatglm_magic import Chat, ChatGLMError, ConfigError, FunctionProvider
 from chatglm_magic._event_loops import call_soon, io_thread
 from chatglm_magic._events import Finished, TextDelta
+from chatglm_magic._map import engine
 from chatglm_magic._map.job import progress_line, running_jobs
 from chatglm_magic._map.rows import Row, Rows
 from chatglm_magic._map.source import Source
@@ -318,7 +320,7 @@ def test_a_series_keeps_its_index(chat, server):
     assert rows.values.index.tolist() == series.index.tolist()
     assert rows.values.tolist() == ["answer to a", None, None, "answer to b"]
     frame = rows.frame
-    assert list(frame.columns) == ["value", "error", "kind", "cached", "attempts", "tokens", "seconds"]
+    assert list(frame.columns) == ["value", "error", "kind", "cached", "attempts", "tokens", "seconds", "finish_reason"]
     assert frame["kind"].tolist() == ["", "", "content_filter", ""]
     assert frame.index.tolist() == series.index.tolist()
 
@@ -390,6 +392,80 @@ def test_an_empty_column_is_no_error(chat, server):
     """There is nothing to ask, and the result is empty."""
     assert chat.map(PROMPT, []).result().values == []
     assert chat.map(PROMPT, pd.Series([], dtype=str)).result().values.empty
+
+
+def test_an_answer_that_was_cut_off_does_not_look_whole(chat, server, store):
+    """It is counted as such wherever the rows are shown, also when it comes from the store."""
+
+    async def behave(asked):
+        return await asked.say("cut", finish="length") if asked.row == "long" else None
+
+    server._behave = behave
+    for _ in range(2):
+        rows = chat.map(PROMPT, ["long", "short"]).result()
+        assert [row.finish_reason for row in rows] == ["length", "stop"]
+        assert rows.frame["finish_reason"].tolist() == ["length", "stop"]
+        assert "1 cut off" in rows.summary()
+    assert server.requests == 2
+
+
+def test_a_rows_error_gives_advice_for_rows(chat, server, monkeypatch):
+    """What helps a conversation does not help a row."""
+    monkeypatch.setattr(engine, "_FIRST_WAIT", 0.001)
+
+    async def behave(asked):
+        return await asked.refuse(400, "1261") if asked.row == "long" else await asked.reset_within()
+
+    server._behave = behave
+    long, broken = chat.map(PROMPT, ["long", "broken"]).result()
+
+    assert (long.kind, broken.kind) == ("context_length", "truncated")
+    assert "Shorten its value" in long.error
+    assert "1261" in long.error
+    assert "rows.retry()" in broken.error
+    assert not any(word in long.error + broken.error for word in ("--new", "--no-history", "%chatglm"))
+
+
+def test_rows_read_before_an_error_of_the_users_own_are_asked(chat, server):
+    """A generator that fails later does not take along what it has given."""
+
+    def broken():
+        yield from ("a", "b")
+        raise OSError
+
+    with pytest.raises(OSError) as caught:
+        chat.map(PROMPT, broken()).result()
+    assert caught.value.rows.values == answers("ab")
+
+
+def test_rows_may_be_awaited_as_their_job_was(chat, server):
+    """A variable that held the job may hold its rows by now."""
+
+    async def main():
+        rows = await chat.map(PROMPT, ["a"])
+        return rows, await rows
+
+    rows, again = asyncio.run(main())
+    assert again is rows
+
+
+def test_numbers_may_be_numpys(chat, server):
+    """As they are where they come from a column."""
+    rows = chat.map(PROMPT, range(9), limit=np.int64(2), concurrency=np.int32(1)).result()
+
+    assert rows.values[:3] == [*answers(range(2)), None]
+
+
+def test_a_plan_of_packed_rows_shows_what_is_sent(chat, server):
+    """The first request with its schema, and the tokens that all requests have together."""
+    over = [f"w{number}" for number in range(10)]
+    plan = chat.plan_map(PROMPT, over, rows_per_request=5, schema=Literal["good", "bad"])
+    chat.map(PROMPT, over, rows_per_request=5, schema=Literal["good", "bad"], concurrency=1).result()
+    sent = server.glm.requests[0].json
+
+    assert [message.text for message in plan.request.messages] == [message["content"] for message in sent["messages"]]
+    assert plan.request.format.schema == sent["response_format"]["json_schema"]["schema"]
+    assert plan.tokens[0] >= plan.requests * len(sent["messages"][-1]["content"]) // 5
 
 
 def test_a_plan_of_what_is_read_once_is_refused(chat):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from datetime import date
+from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -72,13 +74,28 @@ def test_what_has_no_rows_is_refused(over):
         Source.of(over)
 
 
-@pytest.mark.parametrize("value", [None, math.nan, pd.NA, pd.NaT, float("nan"), {"a": None, "b": math.nan}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        math.nan,
+        pd.NA,
+        pd.NaT,
+        float("nan"),
+        {"a": None, "b": math.nan},
+        np.float32("nan"),
+        np.datetime64("NaT"),
+        Decimal("NaN"),
+    ],
+)
 def test_nothing_is_missing(value):
     """None, NaN, NA and NaT, and a row of nothing else, are not asked about."""
     assert is_missing(value)
 
 
-@pytest.mark.parametrize("value", ["", 0, False, [], {}, 0.0, {"a": None, "b": 1}])
+@pytest.mark.parametrize(
+    "value", ["", 0, False, [], {}, 0.0, {"a": None, "b": 1}, np.float32(1), np.array([math.nan]), Decimal(0)]
+)
 def test_something_is_not_missing(value):
     """Zero, an empty text and False are values."""
     assert not is_missing(value)
@@ -107,6 +124,27 @@ def test_columns_are_named_in_the_prompt():
     template = Template("{name} is {age}: {it}", ("name", "age"))
 
     assert template.fill({"name": "Ada", "age": 36}) == 'Ada is 36: {"name": "Ada", "age": 36}'
+
+
+@pytest.mark.parametrize("name", ["review text", "text.clean", "0", "评论（原文）", "a|b"])
+def test_a_column_is_named_as_it_is_called(name):
+    """Whatever characters its name has; doubled braces are literal there too."""
+    template = Template(f"Mood of {{{name}}}, not {{{{{name}}}}}?", (name, "age"))
+
+    assert template.fill({name: "fine", "age": 3}) == f"Mood of fine, not {{{name}}}?"
+    assert template.fields({name: "fine", "age": 3}) == {name: "fine"}
+
+
+def test_a_row_without_what_the_prompt_names_is_not_asked():
+    """Other columns may have values; a row that has one of the named ones is asked."""
+    row = {"text": math.nan, "title": "Up", "age": 3}
+    columns = tuple(row)
+
+    assert Template("Mood of {text}?", columns).lacks(row)
+    assert not Template("Mood of {text} by {age}?", columns).lacks(row)
+    assert not Template("Mood of {it}?", columns).lacks(row)
+    assert not Template("Mood?", columns).lacks(row)
+    assert not Template("Mood of {text}?", columns).lacks({"title": "Up"})  # that is an error of the row
 
 
 def test_a_prompt_without_a_place_gets_the_value_below():

@@ -262,9 +262,9 @@ def _job_lines(jobs: Iterable[BackgroundJob]) -> list[str]:
 
     rows = []
     for job in jobs:
-        facts = tr("{seconds:4.0f} s  {characters:6} characters", seconds=job.reply.elapsed, characters=len(job.text))
+        seconds = tr("{seconds:4.0f} s", seconds=job.reply.elapsed)
         state = set_cell_size(tr(STATES[job.state]), _STATE_WIDTH)
-        rows.append(f"{job.number:3}  {state}  {facts}  {job.label}  {shorten(job.prompt, 50)}")
+        rows.append(f"{job.number:3}  {state}  {seconds}  {job.how_far()}  {job.label}  {shorten(job.prompt, 50)}")
     return rows
 
 
