@@ -44,6 +44,14 @@ _HEAD = 4
 _SERVICE = "chatglm-magic"
 """The name under which the keyring holds the keys."""
 
+_AROUND = " \t\r\n\f\v\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff\"'`\u201c\u201d\u2018\u2019"
+"""What stands around a key that was copied out of a page, a file or a command."""
+_BEFORE = re.compile(
+    r"(?:(?:export|set)\s+|\$env:)?(?:[\w-]*(?:key|authorization)['\"]?\s*[=:\uff1a]\s*)?['\"]?(?:bearer\s+)?",
+    re.IGNORECASE,
+)
+"""What stands before it: the name of a variable or a header, and the header's scheme."""
+
 _seen: set[str] = set()
 """Keys themselves, not plain texts: where this module is pickled by value, they are refused too."""
 
@@ -69,6 +77,11 @@ class NeverPickled:
         )
 
 
+def bare_key(text: str) -> str:
+    """Return a key without what was copied with it: blanks, quotes, `Bearer`, the name of its variable or header."""
+    return _BEFORE.sub("", text.strip(_AROUND), count=1).strip(_AROUND)
+
+
 class Key(str):
     """A key: a string whose repr hides it, so that tracebacks that show local variables do not.
 
@@ -78,8 +91,8 @@ class Key(str):
     __slots__ = ()
 
     def __new__(cls, value: str = "") -> Self:
-        made = super().__new__(cls, value)
-        if value:
+        made = super().__new__(cls, bare_key(value))
+        if made:
             _seen.add(made)
         return made
 
@@ -235,7 +248,7 @@ def _find(provider: str, base_url: str, configured_base_url: str) -> tuple[str, 
     target = base_url or own
     if not name or not target:
         return "", ""
-    key = os.environ.get(name, "").strip()
+    key = Key(os.environ.get(name, ""))
     if key and own and origin(own) == origin(target):
         return key, name
     return load_key(target), ""
@@ -243,7 +256,7 @@ def _find(provider: str, base_url: str, configured_base_url: str) -> tuple[str, 
 
 def environment_keys() -> set[str]:
     """Return every key in the environment, other services' too: the values of all variables named `…_API_KEY`."""
-    return {value.strip() for name, value in os.environ.items() if name.upper().endswith("_API_KEY")} - {""}
+    return {bare_key(value) for name, value in os.environ.items() if name.upper().endswith("_API_KEY")} - {""}
 
 
 def save_key(url: str, key: str) -> str:

@@ -19,7 +19,9 @@ from chatglm_magic._chat import Chat
 from chatglm_magic._credentials import (
     Key,
     Mask,
+    bare_key,
     check_key_travel,
+    environment_keys,
     find_key,
     forget_key,
     is_loopback,
@@ -294,3 +296,36 @@ def test_a_platform_key_goes_only_to_the_platform(monkeypatch):
     assert find_key("zai") == "id.secret"
     assert find_key("zai", "https://evil.invalid") == ""
     assert find_key("chatglm") == ""
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        f" {SECRET}\n",
+        f'"{SECRET}"',
+        f"\u201c{SECRET}\u201d",
+        f"`{SECRET}`",
+        f"\ufeff{SECRET}\u200b",
+        f"\u3000{SECRET}\u00a0",
+        f"Bearer {SECRET}",
+        f"Authorization: Bearer {SECRET}",
+        f"ZAI_API_KEY={SECRET}",
+        f"export OPENAI_API_KEY='{SECRET}'",
+        f"api_key\uff1a{SECRET}",
+        f'"api-key": "{SECRET}"',
+    ],
+)
+def test_a_pasted_key_is_the_key_alone(monkeypatch, pasted):
+    """Of what was copied with a key nothing is sent, wherever the key comes from, and the key itself is masked."""
+    monkeypatch.setenv("ZAI_API_KEY", pasted)
+
+    assert SECRET == find_key("zai") == Settings(api_key=pasted).api_key
+    assert environment_keys() == {SECRET}
+    save_key("https://127.0.0.1:9", pasted)
+    assert load_key("https://127.0.0.1:9") == SECRET
+
+
+@pytest.mark.parametrize("key", ["null", "x", "key", "a=b", "sk-a=", "id.secret", "bearer", "two words"])
+def test_what_is_no_decoration_stays(key):
+    """A key of a user's own server may look like anything."""
+    assert bare_key(key) == key

@@ -26,6 +26,7 @@ _REFUSED = marked("refused by the model")
 CUTS = {
     "no-finish-reason": marked("cut off: the service did not say that the answer is complete"),
     "unknown-finish-reason": marked("perhaps cut off: the service gave a reason for the end that is not known"),
+    "no-tool-call": marked("perhaps cut off: the model was to call a tool, but no call was sent"),
     "bad-frame": marked("perhaps cut off: a piece of the stream could not be read"),
     "silent-end": marked("perhaps cut off: the service fell silent without ending its stream"),
     "last-error": marked("perhaps cut off: the service reported an error at the end"),

@@ -13,6 +13,7 @@ from ..._credentials import (
     HOSTS,
     KEY_NAMES,
     USUAL_PORTS,
+    bare_key,
     check_key_travel,
     find_key,
     forget_key,
@@ -138,7 +139,7 @@ def do_login(session: Session, arguments: Arguments, target: str = "") -> None:
             )
         )
     try:
-        key = getpass.getpass(tr("Key for {host} (it is not shown): ", host=_label(host))).strip()
+        key = bare_key(getpass.getpass(tr("Key for {host} (it is not shown): ", host=_label(host))))
     except EOFError:
         key = ""
     if not key:
@@ -171,7 +172,7 @@ def _is_in_environment(session: Session, host: str) -> bool:
     platform = _platform(host)
     provider = platform or "openai"
     key = find_key(provider, "" if platform else host, session.workspace.configured().base_url)
-    return bool(key) and key == os.environ.get(KEY_NAMES[provider], "").strip()
+    return bool(key) and key == bare_key(os.environ.get(KEY_NAMES[provider], ""))
 
 
 def _platform(host: str) -> str:

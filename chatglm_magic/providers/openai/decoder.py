@@ -35,7 +35,7 @@ from ..._events import Event, Finished, Part, Reason, Replace, Source, TextDelta
 from ..._language import join_sentences, tr
 from ..._transport.sse import ServerSentEvent, SSEDecoder
 from ..stream import SURE
-from .errors import Complaint, RequestInfo, read_complaint, refusal_error
+from .errors import Complaint, RequestInfo, complaint_in, read_complaint, refusal_error
 from .think_tags import BoxMarks, ThinkSplitter, split_whole
 from .tool_calls import ToolCalls
 from .wire import (
@@ -44,15 +44,16 @@ from .wire import (
     HalfJoiner,
     Piece,
     end_of,
+    finish_in,
     is_metadata,
     json_text,
+    no_events,
     objects_in,
     read_pieces,
-    reason_in,
-    says_something,
     sources_in,
     text_of,
     thinks,
+    unwrapped,
     usage_in,
     words_in,
 )
@@ -62,6 +63,8 @@ GRACE = SURE
 LONG_GRACE = 30.0
 """The same where the reason came with words, before any word, or without usage: it may be withdrawn."""
 
+_HEAD_BYTES = 1000
+"""How much of a stream without any frame is kept for the error."""
 _HEAD_FRAMES = 4
 """How many frames are read in full for the reply's id and the model's name."""
 _FEW, _SHORT = 2, 12
@@ -93,11 +96,13 @@ class _Choice(msgspec.Struct, gc=False):
     text: None = None
     error: None = None
     stop_reason: None = None
+    finished: None = msgspec.field(default=None, name="finishReason")
     citations: None = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
     choices: tuple[_Choice]
+    finish_reason: None = None
     usage: None = None
     error: None = None
     web_search: None = None
@@ -106,9 +111,10 @@ class _Chunk(msgspec.Struct, gc=False):
     x_groq: None = None
 
 
+_STOP = end_of("stop")
+
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
-_FAILURES = frozenset({"error", "failed", "failure", "false"})
 _SOURCES = ("web_search", "search_results", "citations", "annotations", "references", "sources")
 _ANSWERS = ("delta", "response", "text", "content", "token", "output", "completion", "answer", "candidates")
 """Where other protocols than this one have the answer."""
@@ -148,6 +154,7 @@ class OpenAIDecoder:
         self._pieces = 0  # how many pieces of both came
         self._last = ""  # the last of them
         self._frames = 0
+        self._head = b""  # what came before the first frame, should none come
         self._fast = False  # whether frames may be of the common kind
         self._choices = Choices()
         self._id = ""
@@ -167,6 +174,8 @@ class OpenAIDecoder:
             EventTooLongError: No other bytes make it fail.
         """
         if not self.done:
+            if not self._frames and len(self._head) < _HEAD_BYTES:
+                self._head += chunk[:_HEAD_BYTES]
             self._read(self._sse.feed(chunk))
         return self._take()
 
@@ -243,6 +252,7 @@ class OpenAIDecoder:
             self._warn("bad-frame")
         if not isinstance(frame, dict) or (piece.cut and text_of(frame.get("id")) not in {"", reply_id}):
             return  # the latter is a left-over of another reply
+        around, frame = frame, unwrapped(frame)
         self._id = self._id or text_of(frame.get("id"))
         self._model = self._model or text_of(frame.get("model"))
         choices = frame.get("choices")
@@ -252,13 +262,15 @@ class OpenAIDecoder:
             self._read_choices([choices], None)
         elif "choices" in frame:
             self._warn("bad-frame" if choices else "null-choices")
+        if finish := finish_in([frame]):  # of gateways that put it beside the choices
+            self._end_with(finish, self._count)
         self._read_sources(frame)
         ours = objects_in([choices] if isinstance(choices, dict) else choices)
         inner = objects_in(choice.get(name) for choice in ours for name in ("delta", "message"))
-        holders = (frame, *objects_in(frame.values()), *ours, *inner)
+        holders = (around, *objects_in(around.values()), *ours, *inner)
         found = (value for holder in holders for name, value in holder.items() if "usage" in name.lower())
         self._usage = next((usage for usage in found if isinstance(usage, dict) and usage), self._usage)
-        complaints = (_complaint_in(holder, flat=holder is frame and not own) for holder in holders)
+        complaints = (complaint_in(holder, flat=holder is around and not own) for holder in holders)
         if complaint := next(filter(None, complaints), None):
             self._fail(complaint)
         elif "choices" in frame:
@@ -302,8 +314,7 @@ class OpenAIDecoder:
         self._read_sources(choice)
         if isinstance(delta, str):
             delta = {"content": delta}
-        names, holders = ("finish_reason", "stop_reason"), objects_in([choice, delta])
-        finish = next(filter(None, (reason_in(holder.get(name)) for name in names for holder in holders)), "")
+        finish = finish_in(objects_in([choice, delta]))
         for one in objects_in(delta if isinstance(delta, list) else [delta]):
             self._read_delta(one, last=bool(finish))
         if isinstance(text := choice.get("text"), str) and self._count == before:  # of completions that are no chat
@@ -315,10 +326,14 @@ class OpenAIDecoder:
             if finish and self._frames == 1:
                 self._warn("not-streamed")
         if finish:
-            self._flush()
+            self._end_with(finish, before)
+
+    def _end_with(self, finish: str, before: int) -> None:
+        """Note a finish reason, after `before` pieces; a bare `stop` behind another reason only repeats the end."""
+        self._flush()
+        if not (self._finish and end_of(finish) == _STOP):
             self._finish = finish
-            words = self._pieces - before
-            self._abrupt = bool(words) or not (self._has_text or self._tools)
+        self._abrupt = self._pieces > before or not (self._has_text or self._tools)
 
     def _read_delta(self, delta: dict[str, Any], *, last: bool = False) -> None:
         """Read the fields of a delta, or of a message that stands in its place; the last one may repeat all."""
@@ -397,10 +412,10 @@ class OpenAIDecoder:
         for item in content if isinstance(content, list) else [content]:
             if isinstance(item, dict):
                 kind = text_of(item.get("type", "text"))
-                text = item.get("text")
+                text = words_in(item.get("text"))
                 if thinks(kind):
                     self._add_thinking(words_in(item))
-                elif kind in {"text", "output_text"} and isinstance(text, str):
+                elif kind in {"text", "output_text"} and (text or item.get("text") == ""):
                     self._add_text(text)
                     self._read_sources(item)
                 elif kind == "refusal":
@@ -539,6 +554,8 @@ class OpenAIDecoder:
             end = end_of(self._finish)
             if not end.known:
                 self._warn("unknown-finish-reason")
+            elif end.reason == "tool_calls" and not self._tools and "unknown-tool-call" not in self._warnings:
+                self._warn("no-tool-call")
             if end.kind is None:
                 return "content_filter" if refused and end.reason == "stop" else end.reason, None
             again, words = end.kind == "server", tr(end.words)
@@ -553,11 +570,11 @@ class OpenAIDecoder:
         facts = self._info.facts()
         if self._suspect is not None:
             return refusal_error(self._suspect, self._info)
-        if self._foreign:
+        if foreign := self._foreign or ("" if self._frames else no_events(self._head)):
             msg = tr(
                 "{origin} sends events that are no chat reply: {text!r}. Check the base URL.",
                 origin=self._info,
-                text=shorten(self._foreign, 120),
+                text=shorten(foreign, 120),
             )
             return ProtocolError(msg, **facts)
         if self.done or not self._frames:
@@ -580,20 +597,3 @@ class OpenAIDecoder:
 
     def _warn(self, warning: str) -> None:
         self._warnings[warning] = None
-
-
-def _complaint_in(holder: dict[str, Any], *, flat: bool) -> Complaint | None:
-    """Return the error that a frame, a choice or a vendor's own object surely reports; None if there is none.
-
-    Args:
-        holder: The object.
-        flat: Whether it may itself be the error.
-    """
-    if says_something(holder.get("error")):
-        return read_complaint(holder)
-    code, words = holder.get("status_code"), holder.get("status_msg")
-    if says_something(code) and words:  # MiniMax's `base_resp`
-        return Complaint(str(words), str(code), "base_resp")
-    proofs = {str(holder.get(name)).lower() for name in ("object", "type", "status", "success")}
-    is_error = bool(proofs & _FAILURES) or says_something(holder.get("code"))
-    return read_complaint(holder) if flat and is_error and "choices" not in holder else None

@@ -29,7 +29,7 @@ from ..._language import marked, tr
 from ..._transport import Refusal
 from ..._transport.call import is_event_stream
 from ..._transport.sse import SSEDecoder
-from .wire import json_text, text_of
+from .wire import json_text, says_something, text_of
 
 _BY_CODE: Mapping[str, ErrorKind] = MappingProxyType(
     {
@@ -69,7 +69,8 @@ billing
     \b(?:balance|credits?|funds?)\b ~ (?:insufficient|not enough|too low|exhaust|empty|used up|negative|depleted)
     \b(?:out of|no|not enough|low|negative|all available|included|exceed\w* your) (?:\w+ )?(?:credits?|balance|funds?)\b
     arrear|overdue|past due|payment (?:is )?required|unpaid|good standing|top[- ]?up|recharge
-    billing (?:hard|not|is|details|account|issue|disabled)|plan and billing|current quota
+    billing (?:hard|not|is|details|account|issue|problem|disabled)|plan and billing|current quota
+    \b(?:credit card|payment(?: method)?)\b ~ (?:declined|fail|expired|invalid|missing|update)
     budget (?:has been )?exceed|exceed\w* (?:\w+ )?budget|over budget|spend\w* limit|resource ?pack\w* exhaust
     quota is not enough|remain quota
     余额|欠费|透支|充值|额度(?:不足|已|用|耗|为)|资源包|预扣费|[点积]分?数?不足|账[户号][^。]{0,8}不足|付费|套餐(?:已|到)
@@ -333,7 +334,25 @@ def read_complaint(value: object, levels: int = 9) -> Complaint | None:
     return _from_object(fields, levels) if words and failed and "choices" not in fields else None
 
 
+def complaint_in(holder: dict[str, Any], *, flat: bool) -> Complaint | None:
+    """Return the error that a frame, a choice or a vendor's own object surely reports; None if there is none.
+
+    Args:
+        holder: The object.
+        flat: Whether it may itself be the error.
+    """
+    if says_something(holder.get("error")):
+        return read_complaint(holder)
+    code, words = holder.get("status_code"), holder.get("status_msg")
+    if says_something(code) and words:  # MiniMax's `base_resp`
+        return Complaint(str(words), str(code), "base_resp")
+    proofs = {str(holder.get(name)).lower() for name in ("object", "type", "status", "success")}
+    is_error = bool(proofs & _FAILURES) or says_something(holder.get("code"))
+    return read_complaint(holder) if flat and is_error and "choices" not in holder else None
+
+
 _WORDS = ("message", "msg", "error_msg", "err_msg", "errmsg", "error_message", "status_msg", "detail", "errors")
+_FAILURES = frozenset({"error", "failed", "failure", "false"})
 _CODES = ("code", "error_code", "err_code", "errcode", "status_code")
 
 

@@ -49,8 +49,9 @@ _NO_CHAT_KIND = re.compile(
 )
 _NO_CHAT_NAME = re.compile(
     r"embed|rerank|transcribe|(?:^|[/_-])(?:bge|gte|e5|m3e|bce|minilm|mpnet|paraphrase|text2vec|sentence-transformers|clip"
-    r"|siglip|mmproj|whisper|tts|asr|ocr|kokoro|bark|musicgen|sdxl?|flux|dall-e|gpt-image|cogview|cogvideox?|moderation"
-    r"|guard|stable-diffusion|wan|colbert|sensevoice|cosyvoice|parakeet)(?:$|[\d./:_-])",
+    r"|siglip|mmproj|whisper|\w*tts|asr|ocr|kokoro|bark|musicgen|sdxl?|flux|dall-e|image|imagen|cogview|cogvideox?|sora|veo"
+    r"|kolors|moderation|\w*guard|shieldgemma|stable-diffusion|wan|colbert|sensevoice\w*|cosyvoice|parakeet|speech|realtime"
+    r"|voyage|similarity|ada|babbage|davinci|turbo-instruct)(?:$|[\d./:_-])|[_-]video(?:$|:)",
     re.IGNORECASE,
 )
 

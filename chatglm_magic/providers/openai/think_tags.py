@@ -32,15 +32,26 @@ PAIRS = {
     "\u25c1think\u25b7": "\u25c1/think\u25b7",  # Kimi
     "<|start_thinking|>": "<|end_thinking|>",  # Cohere
     "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|channel>thought\n": "<channel|>",  # Gemma
     "<|channel|>analysis<|message|>": "<|end|><|start|>assistant<|channel|>final<|message|>",  # gpt-oss
 }
 """What opens and closes thinking at the beginning of a reply, in lower case."""
-BOXES = ("<|begin_of_box|>", "<|end_of_box|>")
-"""The marks that GLM's models that see put around their final answer."""
+BOXES = (
+    *("<|begin_of_box|>", "<|end_of_box|>"),  # GLM's models that see
+    *("<|start_response|>", "<|end_response|>"),  # Cohere
+    *("<|begin_of_solution|>", "<|end_of_solution|>"),  # OpenThinker, Sky-T1
+)
+"""The marks that models put around their final answer, in lower case."""
 TURN_TOKENS = ("<|user|>", "<|assistant|>", "<|observation|>")
 """What GLM models emit at the beginning of another's turn."""
-CONTROL_TOKENS = (*TURN_TOKENS, "<|endoftext|>", "<eop>", "<|return|>")
-"""What leaks at the end of an answer: SGLang's list for GLM, and gpt-oss's."""
+CONTROL_TOKENS = (
+    *(*TURN_TOKENS, "<|endoftext|>", "<eop>"),  # SGLang's list for GLM
+    *("<|return|>", "<|end|>"),  # gpt-oss, Phi
+    *("<|im_end|>", "<|eot_id|>", "<|end_of_text|>"),  # Qwen, Llama, Granite
+    *("<end_of_turn>", "<turn|>"),  # Gemma
+    *("<\uff5cend\u2581of\u2581sentence\uff5c>", "<|END_OF_TURN_TOKEN|>"),  # DeepSeek, Cohere
+)
+"""What leaks at the end of an answer."""
 
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 _MAX_LOOKS = 64
@@ -48,7 +59,7 @@ _MAX_LOOKS = 64
 _STARTS = (*PAIRS, CLOSE, "<|channel|>final<|message|>")
 _FIRST = frozenset(tag[0] for tag in _STARTS)
 _LONGEST = max(map(len, _STARTS))
-_BOX = re.compile("|".join(map(re.escape, BOXES)))
+_BOX = re.compile("|".join(map(re.escape, BOXES)), re.IGNORECASE)
 _MAX_BLANKS = 1000
 """With more whitespace than this before it, a tag counts as text, so that little text is ever held back."""
 _MAX_QUOTED = 8
@@ -226,7 +237,7 @@ def split_whole(content: str, *, tags: bool) -> tuple[str, str]:
 
 
 class BoxMarks:
-    """Removes GLM's box marks from text in any pieces, but for those that are quoted as code."""
+    """Removes the marks of `BOXES` from text in any pieces, but for those that are quoted as code."""
 
     def __init__(self) -> None:
         self._held = ""

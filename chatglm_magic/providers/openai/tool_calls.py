@@ -27,12 +27,14 @@ class ToolCalls:
     def add(self, piece: dict[str, Any]) -> ToolCallDelta | None:
         """Return the delta for one piece; None if it adds nothing."""
         function = piece.get("function")
-        function = function if isinstance(function, dict) else {}
+        function = function if isinstance(function, dict) else piece  # a few send name and arguments without it
         call_id = text_of(piece.get("id"))
         name = text_of(function.get("name"))
         arguments = function.get("arguments")
         arguments = json_text(arguments) if isinstance(arguments, dict) else text_of(arguments)  # some send the object
         wire_index = piece.get("index")
+        if isinstance(wire_index, str) and wire_index.isdecimal():
+            wire_index = int(wire_index[:9])
         if isinstance(wire_index, int):
             index = self._by_index(wire_index, call_id, name, arguments)
         else:

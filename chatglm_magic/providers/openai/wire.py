@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -34,6 +34,7 @@ _DECODER = json.JSONDecoder(strict=False)  # tolerates bare control characters i
 _NEXT = re.compile(r"data:\s*(?=\{|\[DONE\])")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BYTES = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]+")
+_FIELD = re.compile(r"\s*(?:$|:|(?:data|event|id|retry)\s*(?::|$))")
 _ID = re.compile(r'"id"\s*:\s*"([^"\\]*)"')
 _DELTA = re.compile(r'"delta"\s*:\s*\{')
 _TEXT = re.compile(r'"(content|reasoning_content|reasoning)"\s*:\s*"((?:[^"\\]|\\.)*)', re.DOTALL)
@@ -68,6 +69,7 @@ def read_pieces(data: bytes, *, keep_halves: bool = False) -> list[Piece]:
         text, whole = data.decode(), True
     except UnicodeDecodeError:
         text, whole = data.decode("utf-8", "replace" if keep_halves else "surrogateescape"), False
+    text = text.removeprefix("\ufeff")
     pieces: list[Piece] = []
     cuts = 0
     position = len(text) - len(text.lstrip())
@@ -81,7 +83,7 @@ def read_pieces(data: bytes, *, keep_halves: bool = False) -> list[Piece]:
             value, end = _DECODER.raw_decode(text, position)
             halves = not keep_halves and (not whole or _ESCAPED_SURROGATE.search(text, position, end))
             clean = scrub(value) if halves else value
-            pieces.append(Piece(clean, raw=value if clean != value else None))
+            pieces += _pieces(clean, value)
         except (ValueError, RecursionError):
             following = _NEXT.search(text, position + 1)
             end = following.start() if following else len(text)
@@ -95,12 +97,31 @@ def read_pieces(data: bytes, *, keep_halves: bool = False) -> list[Piece]:
     return pieces
 
 
+def _pieces(clean: Any, value: Any) -> list[Piece]:  # noqa: ANN401 - JSON is any value
+    """Return a value of a frame, or each of a list of chunks, with and without lone surrogates."""
+    chunks = objects_in(clean) if isinstance(clean, list) else []
+    listed = any({"choices", "error"} & chunk.keys() for chunk in chunks)
+    pairs = zip(clean, value, strict=True) if listed else [(clean, value)]
+    return [Piece(one, raw=whole if one != whole else None) for one, whole in pairs]
+
+
+def no_events(head: bytes) -> str:
+    """Return what a stream without any event says in plain words; empty if it only has comments and fields."""
+    lines = head.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+    return " ".join(line.strip() for line in lines if not _FIELD.match(line))
+
+
 def whole_answer(body: bytes) -> bytes:
     """Return the events that a document stands for, or the documents of several lines; none if it is no chat answer."""
-    values = [piece.value for piece in read_pieces(body) if not piece.cut]
-    values = values[0] if len(values) == 1 and isinstance(values[0], list) else values
-    chunks = [value for value in values if isinstance(value, dict) and value.get("choices")]
+    values = objects_in(piece.value for piece in read_pieces(body) if not piece.cut)
+    chunks = [chunk for chunk in map(unwrapped, values) if chunk.get("choices")]
     return b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]" * bool(chunks)
+
+
+def unwrapped(frame: dict[str, Any]) -> dict[str, Any]:
+    """Return the chunk that a gateway has put into an object of its own, as `data` or `result`; else the frame."""
+    inner = [] if "choices" in frame else objects_in(frame.values())
+    return next((one for one in inner if one.get("choices")), frame)
 
 
 def text_of(value: object) -> str:
@@ -260,7 +281,7 @@ _THINKS = re.compile(r"reason|think|thought|chain_of", re.IGNORECASE)
 _METADATA = re.compile(
     r"(?:\b|_)(?:reason|id|type|format|signatures?|status|effort|tokens?|time|duration|model)$", re.IGNORECASE
 )
-_WORDS = ("text", "thinking", "reasoning", "summary", "content", "thought", "transcript")
+_WORDS = ("text", "thinking", "reasoning", "summary", "content", "thought", "transcript", "value")
 _DEEPEST = 4
 _NO_ERROR = frozenset({"", "0", "200", "null", "none", "false", "ok", "success"})
 
@@ -309,7 +330,8 @@ _COMPLETION = frozenset(
 
 def usage_in(raw: Mapping[str, Any]) -> Usage:
     """Return token counts by whichever names they have."""
-    counts = {name.replace("_", "").lower(): _count(value) for name, value in raw.items()}
+    inner = objects_in(raw.values())  # Cohere's counts are in `tokens`, beside those that are billed
+    counts = {name.replace("_", "").lower(): _count(value) for part in (*inner, raw) for name, value in part.items()}
     prompt, completion = (
         next((counts[n] for n in counts if n in names and counts[n]), 0) for names in (_PROMPT, _COMPLETION)
     )
@@ -318,6 +340,8 @@ def usage_in(raw: Mapping[str, Any]) -> Usage:
 
 
 def _count(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"\d{1,12}", value):
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return 0
     return max(int(value), 0)
@@ -372,12 +396,18 @@ _ENDS: Mapping[str, End] = MappingProxyType(
 """By the wire's word, in lower case."""
 _BY_FAMILY = (
     (
-        re.compile(r"safety|filter|sensitive|moderat|policy|refus|prohibit|block|recitation|spii|guard|inspect|toxic"),
+        re.compile(
+            r"safety|filter|sensitive|moderat|policy|refus|prohibit|block|recitation|spii|guard|inspect|toxic"
+            r"|risk|violat"
+        ),
         _FILTERED,
     ),
     (re.compile(r"context|window"), _ENDS["model_context_window_exceeded"]),
     (
-        re.compile(r"error|fail|insufficient|overload|unavailab|abort|timeout|cancel|interrupt|resource|malform"),
+        re.compile(
+            r"error|fail|insufficient|overload|unavailab|abort|timeout|cancel|interrupt|resource|malform"
+            r"|unexpected|too_many"
+        ),
         _FAILED,
     ),
     (re.compile(r"length|limit|max|trunc|budget"), End("length")),
@@ -391,6 +421,12 @@ def reason_in(value: object) -> str:
     """Return the finish reason of a choice as the service wrote it; empty if it gave none."""
     reason = text_of(value.get("type") if isinstance(value, dict) else value)
     return "" if reason.strip().lower() in _NO_REASON else reason
+
+
+def finish_in(holders: Sequence[Mapping[str, Any]]) -> str:
+    """Return the first finish reason that some objects give; empty if they give none."""
+    names = ("finish_reason", "finishReason", "stop_reason")
+    return next(filter(None, (reason_in(holder.get(name)) for name in names for holder in holders)), "")
 
 
 def end_of(reason: str) -> End:

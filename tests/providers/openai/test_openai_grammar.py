@@ -149,7 +149,10 @@ def check(said: MessageNode, outcome: Outcome) -> None:
     assert known == [
         (tool.id, tool.name, tool.arguments) for tool in reply.tool_calls if tool != type(tool)("", "", "")
     ]
-    verdict = {"no-finish-reason", "reasoning-only"}
+    verdict = {"no-finish-reason", "reasoning-only", "no-tool-call"}
+    assert ("no-tool-call" in reply.warnings) == (
+        reply.finish_reason == "tool_calls" and not any(map(any, said.calls.values()))
+    )
     assert said.warnings == set(reply.warnings) - verdict
     if said.failed or said.finish == "":
         ended = "truncated" if any(b"data:" in frame for frame in said.frames) else "empty"
