@@ -263,6 +263,19 @@ def test_conversations_are_switched_and_begun(panels):
         assert panel.wait_sent("new", 2)["name"] == ""
 
 
+def test_a_list_that_opens_counts_what_is_there_now(panels):
+    """Counts are not sent with each message: the open list takes those that it has asked for."""
+    with panels.opens() as panel:
+        panel.snap()
+        panel.button("Conversations: Attention").click()
+        asked, row = panel.wait_sent("find"), panel.page.get_by_role("option", name="Pandas joins")
+        items = [{"name": "pandas", "title": "Pandas joins", "count": 38}]
+        panel.tell("found", what="chat", items=items, **{"for": asked["req"]})
+
+        expect(row).to_contain_text("38 messages")
+        expect(panel.page.get_by_role("option")).to_have_count(len(HEAD["chats"]))
+
+
 @pytest.mark.parametrize("by", ["mouse", "keys"])
 def test_a_row_renames_and_deletes_its_conversation(panels, by):
     """Both ask first, in a form below the list; Esc and Cancel change nothing, and the list stays open."""

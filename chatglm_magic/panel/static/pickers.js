@@ -63,12 +63,14 @@ export class Picker extends Popup {
     if (this.isOpen) this.draw();
   }
 
-  /** Add what Python has found. */
+  /** Add what Python has found; it knows best how things stand with what is known, too. */
   found(items) {
-    const known = new Set(this.items.map(({ name }) => name));
-    const fresh = items.filter(({ name }) => !known.has(name));
-    this.items.push(...fresh);
-    if (this.isOpen && fresh.length) this.draw();
+    const news = new Map(items.map((item) => [item.name, item]));
+    const before = JSON.stringify(this.items);
+    const known = this.items.map((item) => news.get(item.name) ?? item);
+    const names = new Set(known.map(({ name }) => name));
+    this.items = [...known, ...items.filter(({ name }) => !names.has(name))];
+    if (this.isOpen && JSON.stringify(this.items) !== before) this.draw();
   }
 
   opened() {
