@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from drawings import IMAGES, ROAD, floors, road
+from drawings import IMAGES, ROAD, ROOT, floors, road
 
 import chatglm_magic
 
@@ -110,3 +111,10 @@ def test_the_map_leads_where_it_says():
     assert len(ROAD) <= 10
     assert (IMAGES / "road.svg").read_text(encoding="utf-8") == road(), "run: python -m tests.helpers.drawings"
     assert (IMAGES / "floors.svg").read_text(encoding="utf-8") == floors(), "run: python -m tests.helpers.drawings"
+
+
+def test_the_extra_for_clusters_brings_data_frames():
+    """Who installs `dask` as the README says can map over a Dask DataFrame: plain Dask lacks pandas and pyarrow."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+
+    assert any(one.startswith("dask[dataframe]") for one in extras["dask"])
