@@ -330,7 +330,7 @@ _REMEDY: dict[ErrorKind, str] = {
     "quota": marked("Wait until it is renewed, use another model or key, or -m local."),
     "rate_limit": marked("Wait a moment and run the cell again."),
     "content_filter": marked("Put the question differently."),
-    "context_length": marked("Start over with --new, or ask with --no-history."),
+    "context_length": marked("Start over with --new, ask with --no-history, or send less."),
     "invalid_request": marked("Check the model's name and the options."),
     "model_not_found": marked("Check the model's name; another is named with -m."),
     "blocked": marked(

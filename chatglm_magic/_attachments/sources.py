@@ -210,7 +210,8 @@ def _content(path: Path) -> bytes:
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(join_sentences(tr("There is no file {path}.", path=shown), _near(path))) from None
+        near = _near(path) or ("" if path.is_absolute() else tr("Paths begin in {folder}.", folder=Path.cwd()))
+        raise ConfigError(join_sentences(tr("There is no file {path}.", path=shown), near)) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(tr("{path} cannot be read: {reason}.", path=shown, reason=reason)) from None

@@ -13,7 +13,7 @@ from .._conversation.conversation import InsertPoint
 from .._errors import ConfigError, Interrupted
 from .._event_loops import io_thread
 from .._jupyter.input import is_value
-from .._language import tr
+from .._language import marked, tr
 from .._reply import Reply
 from .._waiting import await_interruptibly, await_reply, block_for_reply
 from .commands import late_options, near_miss, run_command
@@ -23,6 +23,20 @@ from .options import ArgumentError, Arguments
 from .parser import find_command, parse
 from .run import Run, show_dry_run
 from .session import Outcome, Prompted, Session, Value
+
+_COMPANY = (
+    (
+        "over",
+        ("limit", "concurrency", "rows_per_request", "fresh"),
+        marked("{name} goes with --over, which names the rows: give both, or neither."),
+    ),
+    (
+        "tools",
+        ("approve", "chain_limit"),
+        marked("{name} goes with -T, which names a function: give both, or neither."),
+    ),
+)
+"""Options without which others do nothing, those others, and how they are refused then."""
 
 
 def ask(session: Session, line: str, cell: str | None, name: str, *, keeps: bool, nested: bool) -> object:
@@ -112,8 +126,8 @@ def _read(session: Session, line: str, cell: str | None, at: InsertPoint | None)
     else:
         msg = tr("There is nothing to ask: the prompt is empty. %chatglm? is the manual.")
         raise UsageError(msg)
-    if isinstance(outcome, Prompted) and not outcome.arguments.over:
-        _refuse_options_of_maps(outcome.arguments)
+    if isinstance(outcome, Prompted):
+        _refuse_what_does_nothing(outcome.arguments)
     if isinstance(outcome, Prompted) and outcome.arguments.dry_run:
         if outcome.arguments.over:
             _mapping().show_plan(session, outcome)
@@ -123,13 +137,13 @@ def _read(session: Session, line: str, cell: str | None, at: InsertPoint | None)
     return outcome
 
 
-def _refuse_options_of_maps(arguments: Arguments) -> None:
-    """Raise ConfigError for options of a map where nothing is mapped over."""
+def _refuse_what_does_nothing(arguments: Arguments) -> None:
+    """Raise ConfigError for options that only say how another one is done, where that one is not given."""
     usual = Arguments()
-    for name in ("limit", "concurrency", "rows_per_request", "fresh"):
-        if getattr(arguments, name) != getattr(usual, name):
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigError(tr("{name} goes with --over, which names the rows: give both, or neither.", name=option))
+    for needed, names, sentence in _COMPANY:
+        for name in names:
+            if not getattr(arguments, needed) and getattr(arguments, name) != getattr(usual, name):
+                raise ConfigError(tr(sentence, name=f"--{name.replace('_', '-')}"))
 
 
 def _note(line: Arguments, *, is_line: bool) -> str:

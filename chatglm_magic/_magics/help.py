@@ -108,13 +108,15 @@ kernel ends. Where nobody can be asked (nbclient, papermill) the answer is no.
   --approve all, none          allow each call of this question; run none, and show them
   --chain-limit 3              how often the model may ask before it has to answer (8)
   @tool(needs_approval=False)  above a function that may always run; from chatglm_magic import tool
+  @tool(timeout=300)           above one that may take that many seconds instead of 60
   reply.tool_runs              what ran: name, arguments, result, error, seconds, approved_by
   %chatglm -T stock panel      a panel that asks in a card; ChatPanel(tools=[stock])
   --search                     the service searches the web (zai, bigmodel); it may cost extra
 
 Arguments are checked before you are asked. A plain function runs in the main thread, a coroutine is
-awaited; each may take 60 seconds, and ■ stops it. The model reads a result as it reads {name}: within
-6 kB, without keys. In Python: await chat.send("…", tools=[stock], approve=lambda call: True)."""),
+awaited; ■ stops it. The model reads a result as it reads {name}: within 6 kB, without keys.
+
+In Python: await chat.send("…", tools=[stock], approve=lambda call: True)."""),
     "rows": marked("""\
   %%chatglm --over df.text --out moods
   Is this review good or bad? {it}

@@ -17,7 +17,7 @@ from .._conversation.conversation import estimate_tokens
 from .._errors import ChatGLMError, ConfigError, shorten
 from .._extras import schema_of
 from .._jupyter.trackers import open_figure
-from .._language import marked, tr
+from .._language import join_sentences, marked, tr
 from .._markdown.fences import fenced
 from .._markdown.links import literal, visible
 from .._markdown.sanitize import safe
@@ -207,7 +207,9 @@ def _schema_in(path: Path) -> object:
     try:
         path = path.expanduser()
         if not path.is_file():
-            raise ConfigError(tr("There is no file {path}, which --schema names.", path=path))
+            missing = tr("There is no file {path}, which --schema names.", path=path)
+            start = "" if path.is_absolute() else tr("Paths begin in {folder}.", folder=Path.cwd())
+            raise ConfigError(join_sentences(missing, start))
         found: object = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, RuntimeError, RecursionError, ValueError) as error:
         if isinstance(error, ConfigError):

@@ -28,7 +28,7 @@ _TYPES = {
 _SEPARATOR = re.compile(r"[,，、]")
 _COLON = re.compile(r"[:：]")
 _BAR = re.compile(r"\s*[|｜]\s*")
-_FIELD = re.compile(r"(?P<name>[^\s\[\]{}|｜\"'`<>()=]+)(?:\s*(?P<rest>[\[［].*[\]］])|\s+(?P<word>.+))?")
+_FIELD = re.compile(r"(?P<name>(?=\S*\w)[^\s\[\]{}|｜\"'`<>()=]+)(?:\s*(?P<rest>[\[［].*[\]］])|\s+(?P<word>.+))?")
 
 
 def parse_short(text: str) -> JsonSchema:

@@ -273,7 +273,9 @@ def _name_of(function: Any) -> str:  # noqa: ANN401
 
 
 def _shown(function: object) -> str:
-    return str(getattr(function, "__qualname__", "")) or shorten(repr(function), 80)
+    return str(getattr(function, "__qualname__", "") or getattr(function, "__name__", "")) or shorten(
+        repr(function), 80
+    )
 
 
 def _refuse(function: Any, name: str) -> None:  # noqa: ANN401

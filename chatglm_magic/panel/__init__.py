@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from .._chat import Chat
-from .._errors import ConfigError
+from .._errors import ConfigError, shorten
 from .._event_loops import TICK
 from .._jupyter.shell import can_show_widget, current_shell, loaded_magics
 from .._jupyter.widgets import unopened
@@ -52,6 +52,15 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         tools: Sequence[Callable[..., Any]] = (),
         chain_limit: int | None = None,
     ) -> None:
+        given: object = chat
+        if not isinstance(given, Chat | None):
+            msg = tr(
+                "ChatPanel shows a Chat, not {given}: write {example}, or ChatPanel() for the conversation of the "
+                "cells.",
+                given=shorten(repr(given), 60),
+                example='ChatPanel(Chat(name="lesson"))',
+            )
+            raise ConfigError(msg)
         offer = {"tools": list(tools), "chain_limit": chain_limit} if tools else {}
         workspace = _workspace_for(chat)
         shell = current_shell()
@@ -96,6 +105,8 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def close(self) -> None:
         """Take the panel off the page. The conversation stays, and a reply that is coming goes on."""
+        if not hasattr(self, "_state"):  # ipywidgets closes also what could not be made
+            return
         self._state.close()
         self._transcript.close()
         super().close()

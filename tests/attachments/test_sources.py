@@ -428,7 +428,7 @@ def test_a_path_that_leads_nowhere_says_so(tmp_path, monkeypatch):
         ("ftp://example.org/a.png", r"ftp://example\.org/a\.png is no https address"),
         ("file:///a.png", "Save the picture, and attach the file"),
         ("", "is empty"),
-        ("nothing/at/all", r"There is no file nothing/at/all\."),
+        ("nothing/at/all", rf"There is no file nothing/at/all\. Paths begin in {tmp_path}\."),
         (tmp_path, "is a folder"),
         ("pipe", "no file with an end"),
         ("large.txt", r"too large: 200 MB, and 100 MB"),

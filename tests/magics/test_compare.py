@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from shells import asked, fail, offered, run, said
 
-from chatglm_magic import Reply
+from chatglm_magic import Chat, FunctionProvider, Reply
 from chatglm_magic._comparison import Comparison
 from chatglm_magic._magics.parser import parse
 
@@ -84,6 +84,29 @@ def test_last_continue_and_retry_follow(chat, glm, capsys):
     run(chat, "%chatglm pick b")
     run(chat, "%chatglm continue")
     assert (len(glm.requests), glm.requests[-1].json["model"]) == (5, "b")
+
+
+def test_retry_says_that_it_asks_one_where_it_cannot_know_all(shell, capsys):
+    """What a new kernel finds are answers of several models, not how they were asked for; `-m A -m B` says it anew."""
+    called = []
+
+    async def voices(model, messages, proxy=None, **options):
+        called.append(model)
+        yield f"I am {model}."
+
+    pair = Chat(FunctionProvider(voices), name="voices", model="c")
+    run(shell, "%chatglm -c voices -m a -m b Who?")
+    shell.magics_manager.registry["ChatGLMMagics"].session.asked.clear()
+    capsys.readouterr()
+
+    run(shell, "%chatglm -c voices retry")
+    words = "Several models have answered this question, and one is asked again"
+    assert words in " ".join(capsys.readouterr().out.split())
+    assert called[2:] == ["c"]
+    run(shell, "%chatglm -c voices -m a -m b retry")
+    assert "Several models" not in capsys.readouterr().out
+    assert sorted(called[3:]) == ["a", "b"]
+    assert len(pair.messages) == 2
 
 
 def test_a_model_that_fails_says_so_in_its_place(chat, capsys):

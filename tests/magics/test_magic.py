@@ -403,3 +403,35 @@ def test_a_dry_run_names_the_configured_host(shell, glm):
         with capture_output() as got:
             run(shell, "%chatglm --dry-run hi")
         assert f"host: {glm.url.split('/')[2]}" in got.outputs[-1].data["text/plain"]
+
+
+@pytest.mark.parametrize("option", ["--approve all", "--approve none", "--chain-limit 3"])
+def test_an_option_about_functions_needs_one(shell, glm, option):
+    """What would do nothing is not passed over, and nothing is sent."""
+    for cell in (f"%chatglm {option} hi", f"%%chatglm {option}\nhi"):
+        assert f"{option.split()[0]} goes with -T" in str(fail(shell, cell))
+    assert glm.requests == []
+
+
+def test_retry_takes_an_option_for_what_was_asked_before(shell, glm, capsys):
+    """The function that `--approve` is about was named by the question that is asked again."""
+    glm.say("ok")
+    shell.user_ns["stock"] = stock
+
+    run(shell, "%chatglm -T stock What does ACME cost?")
+    run(shell, "%chatglm --approve all retry")
+    assert [bool(request.json.get("tools")) for request in glm.requests] == [True, True]
+
+
+@pytest.mark.parametrize("option", ["-m zai", "-f text", "--approve all -T stock", "-s terse"])
+def test_a_panel_refuses_what_it_would_pass_over(shell, option):
+    """Who answers there, and how, is set in the panel or before it."""
+    shell.user_ns["stock"] = stock
+
+    assert "%chatglm use and %chatglm set" in str(fail(shell, f"%chatglm {option} panel"))
+    assert run(shell, "%chatglm -c other -T stock --chain-limit 2 panel").chat.name == "other"
+
+
+def stock(symbol: str) -> float:
+    """Return a price."""
+    return 12.5

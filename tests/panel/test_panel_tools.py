@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from typing import Any
@@ -182,3 +183,21 @@ def test_a_panel_without_functions_asks_as_before():
         page.exchange("send", text="hi")
 
         assert said == [None]
+
+
+@pytest.mark.parametrize("given", ["lesson", 3])
+def test_a_panel_says_what_it_shows(given):
+    """What is no `Chat` is refused in one sentence, with what to write."""
+    with pytest.raises(ConfigError, match=rf"ChatPanel shows a Chat, not {given!r}: write ChatPanel\(Chat\(name="):
+        ChatPanel(given)
+
+
+def test_a_panel_that_could_not_be_made_goes_silently(monkeypatch):
+    """An unknown argument is one error; nothing fails behind it while what was begun is cleared away."""
+    unraisable = []
+    monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+
+    with pytest.raises(TypeError, match="colour"):
+        ChatPanel(colour="red")
+    gc.collect()
+    assert unraisable == []

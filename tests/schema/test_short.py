@@ -69,6 +69,8 @@ def test_json_is_taken_as_it_is():
         ("name, name int", "the field 'name' twice"),
         ("mood good|good", "'good|good' is no type"),
         ("a{b}, c", "The field 'a{b}' cannot be read"),
+        ("???", "The field '???' cannot be read"),
+        ("name, - int", "The field '- int' cannot be read"),
         ("{'type': 'object'}", "begins like JSON"),
     ],
 )

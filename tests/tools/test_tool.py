@@ -234,6 +234,7 @@ def 股价(ticker: str):  # noqa: N802, PLC2401 - as users write it
         (print, "print cannot be a tool: it is built in"),
         (math.sin, "sin cannot be a tool: it is built in"),
         (5, "5 cannot be a tool: it is no function"),
+        (math, "^math cannot be a tool: it is no function"),
         ("stock", "'stock' cannot be a tool: it is no function"),
     ],
 )

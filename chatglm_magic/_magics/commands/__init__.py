@@ -44,6 +44,8 @@ _SECOND_WORDS = {
     "login": tuple(PROVIDERS),
     "logout": tuple(PROVIDERS),
 }
+_CLOSED = {"set": 2, "login": 1, "logout": 1}
+"""Commands that few questions begin with: up to how many words behind them something is hardly a question."""
 _PUNCTUATION = "?!.。:,;、/\\%\u200b\ufeff"
 """What may stand beside a command's word, after NFKC: `帮助？`."""
 _NAME_WORDS = 3
@@ -81,7 +83,11 @@ def near_miss(prompt: str) -> tuple[str, bool]:
         return " ".join(fixed), not rest or _SURE.fullmatch(" ".join(rest)) is not None
     if not rest:
         return f"{near} {tr(command.values)}", True
-    return (f"{near} {rest[0]} VALUE", False) if command.name == "set" and rest[0] in second_words else ("", False)
+    if command.name == "set" and rest[0] in second_words:
+        values = f"{rest[0]} VALUE"
+    else:
+        values = tr(command.values) if first == near and len(rest) <= _CLOSED.get(command.name, 0) else ""
+    return values and f"{near} {values}", False
 
 
 def late_options(prompt: str) -> str:

@@ -110,12 +110,22 @@ def do_retry(session: Session, arguments: Arguments) -> Prompted:
         prompt, at = last[0].text, InsertPoint(instead_of=last[0].id)
     # Another answer is wanted, so a stored one will only do where this very line says so.
     before = _as_before(session, arguments, chat)
+    note = ""
+    if before.arguments is arguments and not arguments.options.model and _has_several_models(chat):
+        note = tr("Several models have answered this question, and one is asked again: -m A -m B retry asks several.")
     options = replace(before.arguments.options, cache=bool(arguments.options.cache))
     attached = arguments.attached
     if not attached and (at is None or chat.tree.get(at.instead_of) is None):
         attached = before.arguments.attached  # the question that had them has left the tree
     asked = replace(before.arguments, prompt=prompt, options=options, attached=attached)
-    return Prompted(asked, at, as_is=True, then=before.then)
+    return Prompted(asked, at, as_is=True, then=before.then, note=note)
+
+
+def _has_several_models(chat: Chat) -> bool:
+    """Return whether the last question has answers of different models."""
+    last = chat.last_turn()
+    versions = [] if last is None else chat.tree.versions(last[1])
+    return len({(node.provider, node.model) for node in versions if node.has_content}) > 1
 
 
 def do_continue(session: Session, arguments: Arguments) -> Prompted:
@@ -233,6 +243,18 @@ def do_panel(session: Session, arguments: Arguments) -> Value:
     """Open a chat below the cell, in the conversation that cells ask in, or the one that is named."""
     from ...panel import ChatPanel
 
+    known = Arguments(
+        prompt=arguments.prompt,
+        conversation=arguments.conversation,
+        tools=arguments.tools,
+        chain_limit=arguments.chain_limit,
+    )
+    if arguments != known:
+        msg = tr(
+            "%chatglm panel takes -c, -T and --chain-limit. What else is wanted is set in the panel, or before it with "
+            "%chatglm use and %chatglm set."
+        )
+        raise ConfigError(msg)
     tools = functions_named(session.shell, arguments.tools)
     chat = session.workspace.chat_for_panel(arguments.conversation)
     return Value(ChatPanel(chat, tools=tools, chain_limit=arguments.chain_limit))

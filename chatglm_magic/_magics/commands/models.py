@@ -91,7 +91,7 @@ def do_status(session: Session, arguments: Arguments) -> None:
         rows += [
             (tr("provider"), _with_reason(provider.name, target.reason)),
             (tr("model"), model),
-            (tr("host"), getattr(provider, "host", "") or tr("this machine")),
+            (tr("host"), getattr(provider, "host", "") or tr("this process")),
             (tr("key"), key_place(provider.name, getattr(provider, "base_url", ""), workspace.configured().base_url)),
         ]
         if target.note:

@@ -105,6 +105,8 @@ def test_what_is_nearly_a_command_is_refused_with_what_is_meant(shell, glm, line
         ("new long lesson", 'new "long lesson"'),
         ("new Lesson 中文 one", 'new "Lesson 中文 one"'),
         ("set temperature to 0.5", "set temperature VALUE"),
+        ("set colour red", "set [K [V]]"),
+        ("login nowhere", "login [provider or URL]"),
     ],
 )
 def test_what_may_be_meant_otherwise_is_asked_with_a_note(ask, glm, line, meant):
