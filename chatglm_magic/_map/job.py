@@ -173,6 +173,7 @@ class MapJob(NeverPickled):
         return self.outcome()
 
     async def __aiter__(self) -> AsyncGenerator[Row]:
+        """Yield rows as they are done; a cancellation while it waits stops the map, as in `await job`."""
         order, rows, seen = self._engine.order, self._engine.rows, 0
         while True:
             is_last = self._future.done()
@@ -182,7 +183,11 @@ class MapJob(NeverPickled):
             if is_last:
                 self.outcome()
                 return
-            await asyncio.sleep(TICK)
+            try:
+                await asyncio.sleep(TICK)
+            except asyncio.CancelledError:
+                await self.halt()
+                raise
 
     def outcome(self) -> Rows:
         """Return the rows of a map that has ended, or raise what ended it."""

@@ -175,7 +175,7 @@ class Rows(Sequence[Row]):
         answered = sum(1 for row in self._rows.values() if row.is_answered)
         failed = len(self.failed)
         there = sum(1 for row in self._rows.values() if row.cached and not row.error)
-        said = [trn("{count} row", "{count} rows", self._length), tr("{count} answered", count=f"{answered:,}")]
+        said = [trn("{count:,} row", "{count:,} rows", self._length), tr("{count} answered", count=f"{answered:,}")]
         if there:
             said.append(tr("{count} of them there already", count=f"{there:,}"))
         if cut := sum(1 for row in self._rows.values() if row.finish_reason == "length"):

@@ -259,12 +259,12 @@ class Plan(msgspec.Struct, frozen=True):
         """Return how much it would be, in lines."""
         low, high = self.tokens
         lines = [
-            trn("{count} row", "{count} rows", self.rows),
+            trn("{count:,} row", "{count:,} rows", self.rows),
             tr("{count} of them without a value, not asked", count=f"{self.missing:,}") if self.missing else "",
             tr("{count} of them cannot be sent", count=f"{self.refused:,}") if self.refused else "",
             tr("{count} distinct", count=f"{self.distinct:,}"),
             tr("{count} answered already", count=f"{self.there:,}"),
-            trn("{count} request", "{count} requests", self.requests),
+            trn("{count:,} request", "{count:,} requests", self.requests),
             tr("{low} to {high} tokens of prompts", low=f"{low:,}", high=f"{high:,}"),
         ]
         return list(filter(None, lines))

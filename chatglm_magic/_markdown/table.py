@@ -126,7 +126,7 @@ class Table(msgspec.Struct, frozen=True):
         """Return what is said of rows before and behind those that are shown; empty for none."""
         none = tr("no rows") if not (self.rows or self.above) else ""
         above = trn("… {count} row above", "… {count} rows above", self.above) if self.above else ""
-        below = trn("… {count} more row", "… {count} more rows", self.below) if self.below else none
+        below = trn("… {count:,} more row", "… {count:,} more rows", self.below) if self.below else none
         return above, below
 
 

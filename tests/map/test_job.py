@@ -266,7 +266,8 @@ def test_a_job_may_be_stopped_before_it_runs(chat, server):
     assert (len(rows), rows.finish_reason, server.requests) == (3, "interrupted", 0)
 
 
-def test_a_cell_that_is_interrupted_stops_its_map(chat, server):
+@pytest.mark.parametrize("waits", ["awaits", "iterates"])
+def test_a_cell_that_is_interrupted_stops_its_map(chat, server, waits):
     """Cancelling what awaits the job hangs up on the server; the job has the rows."""
 
     async def behave(asked):
@@ -277,7 +278,7 @@ def test_a_cell_that_is_interrupted_stops_its_map(chat, server):
 
     async def main():
         job = chat.map(PROMPT, range(50), concurrency=3)
-        task = asyncio.ensure_future(_result(job))
+        task = asyncio.ensure_future(_result(job) if waits == "awaits" else _all_of(job))
         while job.progress.done < 5:
             await asyncio.sleep(0.01)
         task.cancel()
@@ -294,6 +295,10 @@ def test_a_cell_that_is_interrupted_stops_its_map(chat, server):
 
 async def _result(job):
     return await job
+
+
+async def _all_of(job):
+    return [row async for row in job]
 
 
 def test_a_limit_asks_the_first_rows(chat, server):
@@ -528,6 +533,14 @@ def test_rows_show_a_table_of_ten(chat, server):
     assert "<b>" not in rows._repr_html_()
     assert "<b>" not in rows._repr_markdown_()
     assert repr(rows) == "<Rows 100 rows, 100 answered>"
+
+
+def test_all_numbers_of_a_summary_are_written_alike():
+    """Thousands are set off in each of them."""
+    source = Source.of(range(3000))
+    rows = Rows(source, {at: Row(at, at, "a", cached=True) for at in range(1500)}, 3000)
+
+    assert rows.summary() == "3,000 rows, 1,500 answered, 1,500 of them there already, 1,500 not asked"
 
 
 def test_the_table_shows_fields_and_errors_only_where_there_are_any():

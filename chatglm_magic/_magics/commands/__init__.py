@@ -48,6 +48,8 @@ _CLOSED = {"set": 2, "login": 1, "logout": 1}
 """Commands that few questions begin with: up to how many words behind them something is hardly a question."""
 _PUNCTUATION = "?!.。:,;、/\\%\u200b\ufeff"
 """What may stand beside a command's word, after NFKC: `帮助？`."""
+_FIRST_WORD = re.compile(r"^\s*[^\s？！。：，；、]+[？！。：，；、]")
+"""A word with a full-width mark, which no blank follows: `帮助：错误`."""
 _NAME_WORDS = 3
 """Words behind `new` that may be a name whose quotes are missing; more are a question."""
 _SURE = re.compile(
@@ -62,7 +64,7 @@ def near_miss(prompt: str) -> tuple[str, bool]:
     Returns:
         What follows `%chatglm`, empty for nothing; and whether it can hardly be a question.
     """
-    typed, *rest = normalize("NFKC", prompt).split()
+    typed, *rest = normalize("NFKC", _FIRST_WORD.sub(r"\g<0> ", prompt)).split()
     if not (first := typed.strip(_PUNCTUATION).lower()):
         return "help", True
     near = _near(first, (word for command in COMMANDS for word in command.names))
