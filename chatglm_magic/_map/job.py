@@ -152,7 +152,11 @@ class MapJob(NeverPickled):
             raise ConfigError(tr("Here the map's own loop runs, so it is awaited: rows = await job."))
         try:
             if not self.wait(timeout):
-                raise TimeoutError
+                msg = tr(
+                    "The map has not ended within {seconds:g} s, and runs on. Wait once more, or end it: job.stop().",
+                    seconds=timeout,
+                )
+                raise TimeoutError(msg)
         except KeyboardInterrupt:
             self.stop()
             self.wait(_HANG_UP)

@@ -11,6 +11,9 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -123,7 +126,7 @@ def _of_polars(over: Any) -> Source | None:  # noqa: ANN401 - as above
 
     def series(_: list[Any], values: list[Any]) -> Any:  # noqa: ANN401 - as above
         try:
-            return polars.Series(values, strict=False)
+            return polars.Series(list(map(_plain, values)), strict=False)
         except (TypeError, ValueError):  # values of several kinds
             return polars.Series(values, dtype=polars.Object)
 
@@ -142,7 +145,9 @@ def _of_arrow(over: Any) -> Source | None:  # noqa: ANN401 - as above
     arrow = sys.modules["pyarrow"]
 
     def array(_: list[Any], values: list[Any]) -> Any:  # noqa: ANN401 - as above
-        return arrow.array(values)
+        with suppress(TypeError, ValueError):  # values of several kinds
+            return arrow.array(list(map(_plain, values)))
+        return arrow.array([None if value is None else text_of(value) for value in values])
 
     if isinstance(over, arrow.RecordBatch):
         over = arrow.Table.from_batches([over])
@@ -157,6 +162,13 @@ def _of_arrow(over: Any) -> Source | None:  # noqa: ANN401 - as above
     if isinstance(over, (arrow.Array, arrow.ChunkedArray)):
         return Source("Array", len(over), None, lambda: enumerate(one.as_py() for one in over), array)
     return None
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a schema makes
+    """Return a value as one of Python's own types: a record as a dict, a member of an Enum as its value."""
+    if hasattr(value, "model_dump"):  # pydantic
+        return value.model_dump()
+    return msgspec.to_builtins(value, builtin_types=(datetime, date, time, timedelta, Decimal))
 
 
 def is_dask(over: object) -> bool:

@@ -6,11 +6,15 @@ import asyncio
 import pickle
 import threading
 import time
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from glm_server import FakeGLM
 from map_kit import RowServer, answers
@@ -27,6 +31,16 @@ from chatglm_magic._store import close_stores
 from chatglm_magic._store.queries import Writes
 
 PROMPT = "What of row {it}?"
+
+
+@dataclass
+class Point:
+    x: int
+    y: int | None
+
+
+class Colour(Enum):
+    RED = "red"
 
 
 @pytest.fixture
@@ -62,6 +76,15 @@ def test_a_script_waits_for_the_result(chat, server):
         return await asyncio.to_thread(lambda: chat.map(PROMPT, [1]).result().values)
 
     assert asyncio.run(main()) == answers([1])
+
+
+def test_a_wait_that_is_too_short_says_so(chat, server):
+    """The map runs on."""
+    server.delay = 0.2
+    job = chat.map(PROMPT, ["a"])
+    with pytest.raises(TimeoutError, match=r"not ended within 0\.01 s"):
+        job.result(0.01)
+    assert job.result().values == answers("a")
 
 
 def test_rows_come_as_they_are_done(chat, server):
@@ -346,6 +369,29 @@ def test_answers_may_be_values(store):
         assert "not what the schema asks for" in rows[2].error
     assert len(asked) == 2 + 2 * (1 + REPAIRS)  # what does not fit goes back, each time
     assert "JSON Schema" in asked[0][0]["content"]
+
+
+@pytest.mark.parametrize("make", [pa.array, pl.Series, pd.Series, list])
+@pytest.mark.parametrize(
+    ("schema", "said", "values"),
+    [
+        (Point, '{"x": 1, "y": null}', (Point(1, None), {"x": 1, "y": None})),
+        (Colour, '{"value": "red"}', (Colour.RED, "red")),
+        (Literal[1, "one"], '{"value": 1}', (1, "1")),
+    ],
+)
+def test_values_of_every_kind_have_a_column(make, schema, said, values):
+    """Of whatever library: a record is one of its own, or stays what it is."""
+
+    async def answer(_model, messages, **_):
+        yield '{"value": "one"}' if schema is Literal[1, "one"] and "row b" in str(messages) else said
+
+    chat = Chat(FunctionProvider(answer))
+    column = chat.map(PROMPT, make(["a", "b", None]), schema=schema).result().values
+    first, _, last = column.to_pylist() if make is pa.array else list(column)
+
+    assert first in values
+    assert last is None
 
 
 def test_records_become_columns():
