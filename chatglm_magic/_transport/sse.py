@@ -36,6 +36,9 @@ _DATA = b"data: "
 _DONE = b"[DONE]"
 _KINDS = frozenset({b"event", b"error"})
 _VALUES = frozenset({b"data", b"error"})
+_FIELDS = frozenset({b"", b"event", b"id", b"retry"})
+"""The fields without a value that matters here; a comment's name is empty."""
+_STRAY_BYTES = 1000
 _END = b"\n\n"
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _PIECE_BYTES = 1024
@@ -69,9 +72,13 @@ class SSEDecoder:
 
     Args:
         max_event_bytes: How many bytes an event may have before it ends.
+
+    Attributes:
+        strays: The first lines that are neither field nor comment: a server, or a proxy, says something in plain words.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.strays = b""
         self._max = max_event_bytes
         self._bom: bytes | None = b""  # what may yet turn out to be a BOM; None once that is settled
         self._after_cr = False
@@ -200,6 +207,8 @@ class SSEDecoder:
             data.append(value)
             if data == [_DONE]:
                 self._dispatch(events)
+        elif name not in _FIELDS and len(self.strays) < _STRAY_BYTES:
+            self.strays += line[:_STRAY_BYTES] + b"\n"
         return begins
 
 

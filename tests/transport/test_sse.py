@@ -261,3 +261,18 @@ def test_a_line_beyond_aiohttps_own_limit_is_read():
     body = b"data: " + b"y" * 1_200_000 + b"\n\n"
 
     assert decode(body, (65536,) * 18) == [("message", b"y" * 1_200_000)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_plain_words_are_kept(size):
+    """Lines that are neither field nor comment are no events, and are there to be quoted."""
+    body = b': ping\nid: 1\nretry: 5\n\nInternal Server Error\ndata: {}\n\n{"error": 1}'
+    decoder = SSEDecoder()
+
+    events = [event for at in range(0, len(body), size) for event in decoder.feed(body[at : at + size])]
+
+    assert [event.data for event in (*events, *decoder.close())] == [b"{}"]
+    assert decoder.strays == b'Internal Server Error\n{"error": 1}\n'
+    for _ in range(100):
+        decoder.feed(b"words, words\n" * 10)
+    assert len(decoder.strays) < 2100

@@ -31,7 +31,7 @@ import msgspec
 from ..._errors import ProviderError, StatusError
 from ..._events import Event, Finished, Reason, Replace, TextDelta, ThinkingDelta
 from ..._transport.sse import SSEDecoder
-from ..openai.errors import RequestInfo
+from ..openai.errors import RequestInfo, foreign_error
 from ..openai.wire import text_of
 from .errors import ending_error, envelope_error, intervened_error, last_error
 from .frames import Frame, read_frames
@@ -164,6 +164,8 @@ class WebDecoder:
         if self.error is None and not self._status:
             if self.done and texts:
                 self._parts.warn("no-finish-reason")
+            elif not self._began and (strays := self._sse.strays):
+                self.error = foreign_error(strays.decode("utf-8", "replace").strip(), self._info)
             else:
                 self.error = ending_error(self._info, empty=self.done or not self._began, again=self.done)
         if self.error is not None:

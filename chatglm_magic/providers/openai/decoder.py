@@ -30,12 +30,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ..._errors import BrokenStreamError, ProtocolError, ProviderError, shorten, status_error
+from ..._errors import BrokenStreamError, ProtocolError, ProviderError, status_error
 from ..._events import Event, Finished, Part, Reason, Replace, Source, TextDelta, ThinkingDelta, ToolCallDelta
 from ..._language import join_sentences, tr
 from ..._transport.sse import ServerSentEvent, SSEDecoder
 from ..stream import SURE
-from .errors import Complaint, RequestInfo, complaint_in, read_complaint, refusal_error
+from .errors import Complaint, RequestInfo, complaint_in, foreign_error, read_complaint, refusal_error
 from .think_tags import BoxMarks, ThinkSplitter, split_whole
 from .tool_calls import ToolCalls
 from .wire import (
@@ -47,7 +47,6 @@ from .wire import (
     finish_in,
     is_metadata,
     json_text,
-    no_events,
     objects_in,
     read_pieces,
     sources_in,
@@ -63,8 +62,6 @@ GRACE = SURE
 LONG_GRACE = 30.0
 """The same where the reason came with words, before any word, or without usage: it may be withdrawn."""
 
-_HEAD_BYTES = 1000
-"""How much of a stream without any frame is kept for the error."""
 _HEAD_FRAMES = 4
 """How many frames are read in full for the reply's id and the model's name."""
 _FEW, _SHORT = 2, 12
@@ -154,7 +151,6 @@ class OpenAIDecoder:
         self._pieces = 0  # how many pieces of both came
         self._last = ""  # the last of them
         self._frames = 0
-        self._head = b""  # what came before the first frame, should none come
         self._fast = False  # whether frames may be of the common kind
         self._choices = Choices()
         self._id = ""
@@ -174,8 +170,6 @@ class OpenAIDecoder:
             EventTooLongError: No other bytes make it fail.
         """
         if not self.done:
-            if not self._frames and len(self._head) < _HEAD_BYTES:
-                self._head += chunk[:_HEAD_BYTES]
             self._read(self._sse.feed(chunk))
         return self._take()
 
@@ -568,15 +562,14 @@ class OpenAIDecoder:
     def _missing(self) -> ProviderError:
         """Return the error for a reply whose end is missing."""
         facts = self._info.facts()
-        if self._suspect is not None:
-            return refusal_error(self._suspect, self._info)
-        if foreign := self._foreign or ("" if self._frames else no_events(self._head)):
-            msg = tr(
-                "{origin} sends events that are no chat reply: {text!r}. Check the base URL.",
-                origin=self._info,
-                text=shorten(foreign, 120),
-            )
-            return ProtocolError(msg, **facts)
+        strays = self._sse.strays.decode("utf-8", "replace").strip()
+        complaint = self._suspect or next(
+            filter(None, (read_complaint(one.value) for one in read_pieces(strays.encode()))), None
+        )
+        if complaint is not None:
+            return refusal_error(complaint, self._info)
+        if foreign := self._foreign or ("" if self._frames else strays):
+            return foreign_error(foreign, self._info)
         if self.done or not self._frames:
             msg = join_sentences(
                 tr("No answer from {origin}: the stream ended without content.", origin=self._info),

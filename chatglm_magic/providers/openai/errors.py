@@ -71,6 +71,7 @@ billing
     arrear|overdue|past due|payment (?:is )?required|unpaid|good standing|top[- ]?up|recharge
     billing (?:hard|not|is|details|account|issue|problem|disabled)|plan and billing|current quota
     \b(?:credit card|payment(?: method)?)\b ~ (?:declined|fail|expired|invalid|missing|update)
+    \b(?:add|update|no) (?:a |your )?(?:valid )?(?:payment|credit card)
     budget (?:has been )?exceed|exceed\w* (?:\w+ )?budget|over budget|spend\w* limit|resource ?pack\w* exhaust
     quota is not enough|remain quota
     余额|欠费|透支|充值|额度(?:不足|已|用|耗|为)|资源包|预扣费|[点积]分?数?不足|账[户号][^。]{0,8}不足|付费|套餐(?:已|到)
@@ -91,6 +92,7 @@ context_length
     (?:input|prompt|sequence|message) (?:token )?length|longer than the (?:\w+ )?(?:model|context|maximum)
     \b(?:inputs?|prompts?|query)\b ~ \btokens?\b ~ (?:exceed|longer|larger|greater|limit|maximum|at most|less|fewer|<)
     \b(?:inputs?|prompts?|messages?)\b ~ (?:less|fewer|more) than \d+ tokens|at most \d+ tokens|max context
+    \bmax\w* input (?:length|characters|tokens|size)
     exceed\w* ~ (?:token limit|maximum (?:input|number of tokens|length|tokens))|max tokens must be at least 1, got -
     (?:输入|文本|内容|提示词?|消息|上下文|对话|会话|长度|字数|prompt|tokens?)[^。；;]{0,20}(?:[过超太]长|超[过出限]|过大)
     (?:超[过出]|大于)[^。；;]{0,20}(?:长度|上下文|字数|tokens?|字符)|(?:请求|问题)(?:体|内容)?(?:[过超太]长|过大)
@@ -125,10 +127,13 @@ model_not_found
     \bmodels?\b['"`\w ./:@<>()\[\]-]{0,100}?(?:doesn't|isn't|wasn't|couldn't be) (?:exist|found|served|loaded)
     (?:not (?:found|find)|no such|unknown|invalid|unsupported|unrecognized) (?:the )?models?\b(?! (?:out|resp|in|par))
     (?:can(?:not|'t)|could(?: not|n't)|unable to|failed to) (?:access|find|load) (?:the )?(?:requested )?models?\b
-    not a valid model|\bmodels? (?:name |id )?(?:is )?(?:invalid|incorrect|unknown|decommissioned|deprecated|retired)
+    not a valid model|\bmodels? (?:name |id )?(?:is )?(?:invalid|incorrect|unknown)
+    \bmodels? (?:(?:is|was|has been) )?(?:decommissioned|deprecated|retired|removed)
+    (?:^|; )(?:the |this )?models? (?:is )?not (?:supported|available)
     \bmodels? ['"`\w./:@-]{1,80} (?:is|has been|was) (?:not (?:available|supported)|decommissioned|deprecated|retired)
     \bmodels?\b['"`\w ./:@-]{0,80} not available|no models? named|value for ['"`]?model(?:['"`:]|$)|\bmodel is required
-    model (?:is )?not open|endpoint or model|deployment ~ (?:not exist|not found)|try pulling|\bonly\b.{0,20}allowed now
+    model (?:is )?not open|endpoint or model|deployment ~ not (?:be )?(?:exist|found)|try pulling
+    \bonly\b.{0,20}allowed now
     \bno (?:healthy |available )?(?:deployments?|endpoints?|models?|channels?)\b(?: \w+)? (?:found|loaded|for)\b
     模型[^。；;，,]{0,60}?(?:不存在|[未没]有?找到|找不到|未开通|未部署|下[线架]|无效|无可用|未注册|不正确)|无可用渠道|模型名称?(?:错误|有误)
     (?:不存在|未找到|找不到|无此|没有[找这该此]|未知|无效|错误|不支持)的?[^。；;，,：:]{0,40}?模型
@@ -435,6 +440,16 @@ def refusal_error(
         remedy=remedy,
         **info.facts(),
     )
+
+
+def foreign_error(text: str, info: RequestInfo) -> ProtocolError:
+    """Return the error for a stream that is no chat reply, which it quotes."""
+    msg = tr(
+        "{origin} sends events that are no chat reply: {text!r}. Check the base URL.",
+        origin=info,
+        text=shorten(text, 120),
+    )
+    return ProtocolError(msg, **info.facts())
 
 
 def names_refused(error: ProviderError | None, names: Iterable[str]) -> frozenset[str]:

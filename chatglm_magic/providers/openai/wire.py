@@ -34,7 +34,6 @@ _DECODER = json.JSONDecoder(strict=False)  # tolerates bare control characters i
 _NEXT = re.compile(r"data:\s*(?=\{|\[DONE\])")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BYTES = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]+")
-_FIELD = re.compile(r"\s*(?:$|:|(?:data|event|id|retry)\s*(?::|$))")
 _ID = re.compile(r'"id"\s*:\s*"([^"\\]*)"')
 _DELTA = re.compile(r'"delta"\s*:\s*\{')
 _TEXT = re.compile(r'"(content|reasoning_content|reasoning)"\s*:\s*"((?:[^"\\]|\\.)*)', re.DOTALL)
@@ -103,12 +102,6 @@ def _pieces(clean: Any, value: Any) -> list[Piece]:  # noqa: ANN401 - JSON is an
     listed = any({"choices", "error"} & chunk.keys() for chunk in chunks)
     pairs = zip(clean, value, strict=True) if listed else [(clean, value)]
     return [Piece(one, raw=whole if one != whole else None) for one, whole in pairs]
-
-
-def no_events(head: bytes) -> str:
-    """Return what a stream without any event says in plain words; empty if it only has comments and fields."""
-    lines = head.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
-    return " ".join(line.strip() for line in lines if not _FIELD.match(line))
 
 
 def whole_answer(body: bytes) -> bytes:

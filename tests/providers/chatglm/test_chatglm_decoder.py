@@ -330,6 +330,14 @@ def test_nothing_at_all_is_empty(body: bytes) -> None:
     assert (error.kind, error.retryable) == ("empty", False)
 
 
+def test_plain_words_are_quoted() -> None:
+    """What a proxy says in plain words, declared as an event stream, is no empty answer."""
+    error = decode(b": ping\n\nService busy\n").error
+
+    assert error is not None
+    assert (error.kind, "'Service busy'" in str(error)) == ("protocol", True)
+
+
 def test_one_document_in_place_of_a_stream() -> None:
     """A whole frame that comes as a document, on several lines, stands for the stream; other JSON does not."""
     whole = frame(text("L1", "ab", "finish"), status="finish")
