@@ -150,6 +150,7 @@ class OpenAIDecoder:
         self._thoughts: list[str] = []  # and the thinking
         self._pieces = 0  # how many pieces of both came
         self._last = ""  # the last of them
+        self._in_messages = False  # whether they came as messages, not as deltas
         self._frames = 0
         self._fast = False  # whether frames may be of the common kind
         self._choices = Choices()
@@ -313,10 +314,11 @@ class OpenAIDecoder:
             self._read_delta(one, last=bool(finish))
         if isinstance(text := choice.get("text"), str) and self._count == before:  # of completions that are no chat
             self._add_text(text)
-        if isinstance(message, dict) and self._count and (finish or self._is_whole(message)):
+        if isinstance(message, dict) and self._count and self._is_whole(message, last=bool(finish)):
             self._read_whole(message)
         elif isinstance(message, dict) and not delta:
             self._read_delta(message)
+            self._in_messages = True
             if finish and self._frames == 1:
                 self._warn("not-streamed")
         if finish:
@@ -375,10 +377,11 @@ class OpenAIDecoder:
         rest = message.keys() - {"content", "text", "refusal"}
         self._read_delta({name: message[name] for name in message if name in rest and not thinks(name)})
 
-    def _is_whole(self, message: dict[str, Any]) -> bool:
-        """Return whether a message begins with all that was said, which came in pieces."""
+    def _is_whole(self, message: dict[str, Any], *, last: bool) -> bool:
+        """Return whether a message holds all that was said, which came in pieces; the last one does, behind deltas."""
         self._flush()
-        return self._pieces > 1 and words_in(message.get("content")).startswith("".join(self._said))
+        repeats = words_in(message.get("content")).startswith("".join(self._said))
+        return (repeats and (last or self._pieces > 1)) or (last and not self._in_messages)
 
     def _repeats(self, content: str) -> bool:
         """Return whether a delta is the whole text so far, which came in pieces, once more."""

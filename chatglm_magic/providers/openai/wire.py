@@ -107,7 +107,7 @@ def _pieces(clean: Any, value: Any) -> list[Piece]:  # noqa: ANN401 - JSON is an
 def whole_answer(body: bytes) -> bytes:
     """Return the events that a document stands for, or the documents of several lines; none if it is no chat answer."""
     values = objects_in(piece.value for piece in read_pieces(body) if not piece.cut)
-    chunks = [chunk for chunk in map(unwrapped, values) if chunk.get("choices")]
+    chunks = [value for value in values if unwrapped(value).get("choices")]
     return b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]" * bool(chunks)
 
 

@@ -105,7 +105,7 @@ class Writer:
     def finish(self) -> None:
         word = self.draw(st.sampled_from(["stop", "length", "tool_calls"]))
         self.event(chunk({"content": ""}, finish=word))
-        self.said.finish = word
+        self.said.finish = (self.said.finish or word) if word == "stop" else word
 
     def nulls(self) -> None:
         self.event({"id": "", "choices": None, "usage": None})
