@@ -181,7 +181,8 @@ def origin(url: str) -> tuple[str, str, int]:
         port = parts.port
     except ValueError:
         parts, port = None, None
-    if parts is None or parts.scheme not in USUAL_PORTS or not parts.hostname:
+    readable = url.strip().isprintable()  # a letter that nobody sees would be part of the path
+    if parts is None or parts.scheme not in USUAL_PORTS or not parts.hostname or not readable:
         raise ConfigError(tr("{url!r} is no base URL. Write it like http://127.0.0.1:8000/v1.", url=url))
     return parts.scheme, parts.hostname, port or USUAL_PORTS[parts.scheme]
 

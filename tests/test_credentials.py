@@ -329,3 +329,11 @@ def test_a_pasted_key_is_the_key_alone(monkeypatch, pasted):
 def test_what_is_no_decoration_stays(key):
     """A key of a user's own server may look like anything."""
     assert bare_key(key) == key
+
+
+@pytest.mark.parametrize("letter", ["\u200b", "\ufeff", "\u2060", "\x00", "\n"])
+def test_an_invisible_letter_in_a_url_is_refused(letter):
+    """What a page adds to a copied URL unseen would lead to another path: it is shown instead."""
+    assert origin(" http://127.0.0.1:8000/v1\n") == ("http", "127.0.0.1", 8000)
+    with pytest.raises(ConfigError, match="is no base URL"):
+        origin(f"http://127.0.0.1:8000/v1{letter}/x")

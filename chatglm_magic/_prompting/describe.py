@@ -17,6 +17,7 @@ import re
 import sys
 import textwrap
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence, Sized
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -356,10 +357,13 @@ def _range(value: Any) -> Iterable[str]:  # noqa: ANN401
         missing = int((value != value).sum())  # noqa: PLR0124 - only what is not a number differs from itself
         value = value[value == value] if missing else value  # noqa: PLR0124
     for method in ("min", "max", "mean"):
-        with contextlib.suppress(Exception):  # text and emptiness have no range, whole numbers of torch no mean
+        # Text and emptiness have no range, whole numbers of torch no mean; what numpy warns of is no fact.
+        with contextlib.suppress(Exception), warnings.catch_warnings(action="error"):
             facts.append(f"{method} {float(getattr(value, method)()):.6g}")
+    if missing:
+        facts.append(f"{missing} NaN")
     if facts:
-        yield ", ".join((*facts, *([f"{missing} NaN"] if missing else [])))
+        yield ", ".join(facts)
 
 
 def _is_code(value: object) -> bool:

@@ -104,6 +104,22 @@ def test_small_data_is_described_whole_with_its_labels(value, lines):
     assert [line for line in lines if line not in text] == []
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("value", "second"),
+    [
+        (np.array([1 + 2j, 3]), "array([1.+2.j, 3.+0.j])"),
+        (np.array([]), "array([], dtype=float64)"),
+        (np.array([np.nan, np.nan]), "2 NaN"),
+        (np.array([np.inf, -np.inf]), "min -inf, max inf"),
+        (np.ma.array([1, 2], mask=[True, True]), "masked_array(data=[--, --],"),
+    ],
+)
+def test_what_has_no_range_is_given_none(value, second):
+    """Where numpy would warn, its number is no fact; nothing is warned of in the cell."""
+    assert describe(value).split("\n")[1] == second
+
+
 class ArrowTable:
     """Has what a table of pyarrow has."""
 
