@@ -28,6 +28,7 @@ _LOCALE_VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """Where a locale is named, in the order in which gettext looks."""
 
 _page: ContextVar[str] = ContextVar("page", default="")
+_spoken: ContextVar[Language | None] = ContextVar("spoken", default=None)
 
 
 class _Setting:
@@ -51,6 +52,16 @@ def page_language(tag: str) -> Generator[None]:
         _page.reset(token)
 
 
+@contextmanager
+def speaking(known: Language) -> Generator[None]:
+    """Speak a language inside the block and its tasks, whatever is set here: what is said there is read elsewhere."""
+    token = _spoken.set(known)
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
 def configured() -> Language | None:
     """Return the language that `%config` or the environment names; None where both leave it open."""
     if _Setting.value != "auto":
@@ -60,7 +71,7 @@ def configured() -> Language | None:
 
 def language() -> Language:
     """Return the language in force: that of `%config`, else of CHATGLM_LANG, else of the page, else of the locale."""
-    return configured() or language_of(_page.get()) or language_of(_locale()) or "en"
+    return _spoken.get() or configured() or language_of(_page.get()) or language_of(_locale()) or "en"
 
 
 def named_by() -> str:

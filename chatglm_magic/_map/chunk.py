@@ -18,7 +18,7 @@ import msgspec
 from .._credentials import mask_of, seen_keys
 from .._errors import ChatGLMError, ConfigError, ErrorKind, MissingKeyError
 from .._event_loops import call_soon, io_thread
-from .._language import page_language
+from .._language import Language, speaking
 from .._messages import ChatOptions
 from .._redaction import refuse_keys
 from .._resolve import environment_options, resolve
@@ -56,7 +56,7 @@ class ChunkSpec(msgspec.Struct, frozen=True):
     base_url: str
     is_fixed: bool
     starts_at: int
-    language: str
+    language: Language
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -137,7 +137,7 @@ def run_chunk(spec: ChunkSpec, rows: Sequence[tuple[int, Any]], share: int) -> C
         share: How many of them this worker asks at once, or at most.
     """
     try:
-        with page_language(spec.language), _guard:
+        with speaking(spec.language), _guard:
             if spec.map in _ended:
                 return ChunkResult()
             running = _maps.get(spec.map) or _Running(spec, share)
@@ -177,7 +177,7 @@ def steer(name: str, share: int) -> None:
 
 
 async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any]], share: int) -> ChunkResult:
-    with page_language(spec.language), single_attempts():
+    with speaking(spec.language), single_attempts():
         async with running.turn, shared_connections(max(MOST, share)):
             if running.is_stopped:
                 return ChunkResult()

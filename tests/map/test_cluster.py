@@ -38,6 +38,7 @@ from chatglm_magic import (
     unload_ipython_extension,
 )
 from chatglm_magic._errors import ConnectError, QuotaError
+from chatglm_magic._language import set_language
 
 PROMPT = "What of row {it}?"
 CHUNKS_AT_A_WORKER = 2
@@ -259,6 +260,22 @@ def test_a_row_fails_alone(chat, server, client):
     retried = rows.retry().result(30)
     assert retried.values == answers(range(40))
     assert server.requests == 41
+
+
+@pytest.mark.usefixtures("store")
+def test_errors_of_workers_are_in_the_language_of_the_client(chat, server, client):
+    """Whatever language a worker's environment names."""
+
+    async def behave(asked):
+        return await asked.refuse(400, "1301")
+
+    server._behave = behave
+    for language, said in (("zh", "被内容审核拦截"), ("en", "Moderation stopped this")):
+        set_language(language)
+        try:
+            assert chat.map(PROMPT, ["bad"], client=client).result(60)[0].error.startswith(said)
+        finally:
+            set_language("auto")
 
 
 @pytest.mark.usefixtures("store")
