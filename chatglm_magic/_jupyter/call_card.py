@@ -105,6 +105,7 @@ class CallCard(WidgetModels):
     def _open(self, html: str, arguments: str, press: Callable[[str], None]) -> None:
         """Open the models of the card."""
         layout = _reference(self.open("base", "Layout"))
+        wide = _reference(self.open("base", "Layout", width="auto"))
         buttons = []
         for kind, (label, help_text) in _BUTTONS.items():
             button = self.open(
@@ -114,14 +115,13 @@ class CallCard(WidgetModels):
                 description=tr(label),
                 tooltip=tr(help_text),
                 button_style="primary" if kind == "run" else "",
-                layout=layout,
+                layout=wide,  # as wide as its word: four of the usual width are cut on a narrow page
                 style=_reference(self.open("controls", "ButtonStyle")),
             )
             buttons.append(_reference(button))
         self._words = self.open(
             "controls", "HTML", value=html, layout=layout, style=_reference(self.open("controls", "HTMLStyle"))
         )
-        wide = _reference(self.open("base", "Layout", width="auto"))
         # There from the beginning, and not seen: a box that gets another child makes all of them anew, and the focus
         # is lost.
         self._room = self.open("base", "Layout", width="auto", display="none")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import axe_playwright_python
 import pytest
 from tool_plays import ANSWER, A, calling
@@ -45,6 +47,23 @@ def test_a_click_on_run_runs_the_function(lab, glm, ui):
         saved = notebook.save()
         assert not any(VIEW in output.get("data", {}) for output in saved.cells[2].outputs)
         assert "widgets" not in saved.metadata
+
+
+def test_no_button_is_cut_on_a_narrow_page(lab, glm):
+    """Each is as wide as its word, and 320 pixels are enough for all, in Chinese too."""
+    first, *others = cells(glm)
+    with lab.opens([f"{first}\n%config ChatGLMMagics.language = 'zh'", *others], ui="notebook") as notebook:
+        notebook.page.set_viewport_size({"width": 320, "height": 800})
+        notebook.run(0)
+        notebook.run(1)
+        notebook.start(2)
+        card = notebook.output(2)
+        card.get_by_role("button", name="总是允许", exact=True).wait_for()
+        buttons = card.get_by_role("button", name=re.compile("运行|拒绝|编辑|总是允许"))
+
+        assert buttons.evaluate_all("all => all.map(one => one.scrollWidth <= one.clientWidth)") == [True] * 4
+        card.get_by_role("button", name="拒绝", exact=True).click()
+        notebook.ended(2)
 
 
 def test_keys_alone_edit_the_arguments_and_run(lab, glm):

@@ -42,6 +42,20 @@ def test_the_card_shows_the_call_as_text(panels):
         assert card(panel).locator("pre b").count() == 0
 
 
+def test_the_arguments_stand_in_a_box(panels):
+    """JupyterLab takes the border and the padding of any `pre` in an output away; the card keeps its own."""
+    with panels.opens() as panel:
+        panel.page.add_style_tag(content=":is(.cg-panel, .jp-Output) pre { border: none; margin: 0; padding: 0 }")
+        shown(panel)
+
+        style = (
+            card(panel)
+            .locator("pre")
+            .evaluate("pre => [getComputedStyle(pre).padding, getComputedStyle(pre).borderStyle]")
+        )
+        assert style == ["6px 8px", "solid"]
+
+
 @pytest.mark.parametrize(("name", "pressed"), [("Run", "run"), ("Deny", "deny"), ("Always", "always")])
 def test_a_button_decides_about_this_call(panels, name, pressed):
     """The kernel is told the card's id, and that no argument was changed."""
