@@ -6,6 +6,7 @@ The rules are those of `sanitize.safe`.
 from __future__ import annotations
 
 import re
+from unicodedata import category, east_asian_width
 
 from .._language import tr
 from .links import BARE_URL, INLINE_TARGET, URL_LIMIT, link, literal, split_url, target
@@ -63,6 +64,11 @@ _BELOW = re.compile(r"<(?=[\s\d=]|$)")
 BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 _ROW = re.compile(r"[ \t]*\|")
 _OPENS_BLOCK = re.compile(r"[-+#>=|:0-9]|\*\s")
+_BOLD = re.compile(
+    r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)|\$[^$\n]*\$|<[^<>\n]*>"
+    r"|(?<![*\\])\*\*(?P<words>(?![\s*])[^*\n]*[^*\s\\])\*\*(?!\*)"
+)
+"""Code, a formula, a tag, or bold words in one line."""
 _IN_BRACKETS = re.compile(r"[^\[\]\n]{0,300}\]")
 _LINE_HEAD = re.compile(r"(?:[ \t>]|(?:[-*+]|\d{1,9}[.)])(?=[ \t]))*")
 _DANGLING = re.compile(r"\[(?![^\[\]]*[\[\]])")
@@ -77,7 +83,41 @@ _MYST_LINE = re.compile(r"(?m)^((?:[ \t>]|(?:[-*+:]|\d{1,9}[.)])(?=[ \t]))*)(%|\
 
 def paragraph(text: str) -> str:
     """Make one paragraph inert: lines without a blank one between them."""
-    return _Paragraph(text).write()
+    return bold(_Paragraph(text).write())
+
+
+def bold(text: str) -> str:
+    """Return lines in which words are bold that CommonMark would not see as such: they become an element.
+
+    It takes no `**` between a punctuation mark and a letter for an end or a beginning, and Chinese writes no blank
+    there: `**结论：**这是`.
+    """
+    return _BOLD.sub(lambda found: _element(found) or found[0], text) if "**" in text else text
+
+
+def _element(found: re.Match[str]) -> str:
+    words = found["words"]
+    return f"<strong>{words}</strong>" if words is not None and _is_lost(found) else ""
+
+
+def bold_at(text: str, at: int) -> tuple[int, bool] | None:
+    """Return the end of bold words that begin at a place, and whether CommonMark does not see them; None if none do."""
+    found = _BOLD.match(text, at) if text.startswith("**", at) else None
+    return None if found is None or found["words"] is None else (found.end(), _is_lost(found))
+
+
+def _is_lost(found: re.Match[str]) -> bool:
+    text, words = found.string, found["words"]
+    before, behind = text[found.start() - 1 : found.start()], text[found.end() : found.end() + 1]
+    is_whole = words.count("`") % 2 == 0 and words.count("$") % 2 == 0
+    return is_whole and (_is_tight(before, words[0]) or _is_tight(behind, words[-1]))
+
+
+def _is_tight(outside: str, inside: str) -> bool:
+    """Return whether a letter stands beside the marks and a punctuation mark within them, one of both a wide one."""
+    kinds = [category(one)[0] for one in (outside or " ", inside)]
+    is_wide = any(east_asian_width(one) in {"W", "F"} for one in outside + inside)
+    return is_wide and kinds[0] not in "PSZC" and kinds[1] in "PS"
 
 
 def formula_at(text: str, at: int) -> tuple[str, int, bool] | None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from .._language import tr
 from .._markdown.fences import Fence
-from .._markdown.inline import BREAK, formula_at
+from .._markdown.inline import BREAK, bold_at, formula_at
 from .._markdown.links import BARE_URL, split_url, target
 from .._markdown.sanitize import normal
 from .._markdown.stable import units
@@ -123,6 +123,7 @@ def _parser(breaks: bool) -> MarkdownIt:  # noqa: FBT001 - a key of the cache
     parser.block.ruler.before("code", "taken", _taken, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "math", _math)
     parser.inline.ruler.before("escape", "taken", _taken_in_line)
+    parser.inline.ruler.before("emphasis", "bold", _bold)
     parser.core.ruler.push("tidy", _tidy)
     setattr(parser, "normalizeLink", _live)  # noqa: B010 - methods that markdown-it means to be replaced
     setattr(parser, "validateLink", bool)  # noqa: B010 - the same
@@ -200,6 +201,27 @@ def _math(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-
     if not silent:
         token = state.push("formula", "", 0)
         token.content, token.markup, token.info = source, state.src[state.pos : end], "display" if display else ""
+    state.pos = end
+    return True
+
+
+def _bold(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-it's own
+    """Parse bold words that CommonMark does not see; those that it sees are passed over, with the marks behind them."""
+    text, seen = state.env.get("bold", ("", 0))
+    found = None if text is state.src and state.pos < seen else bold_at(state.src, state.pos)
+    if found is None or found[0] > state.posMax:
+        return False
+    end, is_lost = found
+    if not is_lost:
+        state.env["bold"] = state.src, end
+        return False
+    if not silent:
+        most = state.posMax
+        state.push("strong_open", "strong", 1)
+        state.pos, state.posMax = state.pos + 2, end - 2
+        state.md.inline.tokenize(state)
+        state.push("strong_close", "strong", -1)
+        state.posMax = most
     state.pos = end
     return True
 

@@ -60,6 +60,20 @@ def test_a_status_line_then_thoughts_then_the_answer_with_the_thoughts_folded(la
     assert "The answer is 42." in text
 
 
+def test_chinese_bold_words_are_bold(lab, glm):
+    """JupyterLab's own parser shows no bare `**` where Chinese words stand beside bold ones."""
+    glm.say("**结论：**这是答案。\n\n- 称为**“要点”**的一项\n\n| **项：**名 | 值 |\n|---|---|\n| 甲 | **一：**二 |")
+    with lab.opens([LOAD, ask(glm)]) as notebook:
+        notebook.run(0)
+        notebook.run(1)
+        picture(notebook, "bold")
+        bold = notebook.output(1).locator("strong").all_inner_texts()
+        text = notebook.text(1)
+
+    assert bold == ["结论：", "“要点”", "项：", "一："]
+    assert "*" not in text
+
+
 def test_reading_above_is_not_disturbed(lab, glm):
     """Whoever has scrolled up keeps the words under the eyes while the reply grows below, and when it ends."""
     glm.say(LONG, delay=0.01)

@@ -128,6 +128,7 @@ HOSTILE = [
     "![i](http://e.de/x.png)", "![i](data:image/png;base64,AAAA)", "![i][r]", "[a][r]", "[r]: javascript:alert(1)",
     "<javascript:alert(1)>", "<http://ok.de/a>", '[ok](http://ok.de/a?b=1&c=2 "title")', "[x\\](javascript:x)",
     '[x](http://x "$"onmouseover=alert(1) $")', 'http://x/$"onmouseover="alert(1)"$', 'www.x.de/$"onclick=x$',
+    "**：**这", "**“", "”**的",
     "[", "](", "]", "(", ")", "!", "![", "]:", "`", "``", "```", "````", "~~~", "~~", "`<img src=x onerror=1>`",
     "`a|<img src=x onerror=1>`", "```html\n", "```\n", "~~~\n", "\n```\n", '```x"onmouseover="a\n', "```mermaid\n",
     "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\\\(", "\\\\[", "\\\\]", "\\begin{x}", "\\end{x}", "\\begin{align}",

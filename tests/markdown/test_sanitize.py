@@ -49,6 +49,26 @@ def test_no_parser_finds_anything_that_acts(text):
     assert dangers(safe(close_open(text, growing=True))) == {}
 
 
+@pytest.mark.parametrize("parser", ["commonmark", "markdown-it", "mistune", "nbconvert"])
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("**结论：**这是", ["结论："]),
+        ("这是**“结论”**的。", ["“结论”"]),
+        ("**Note:**这是", ["Note:"]),
+        ("**甲**，**乙：**丙**丁**", ["甲", "乙：", "丁"]),
+        ("2 ** 3，和**（结论）**是", ["（结论）"]),
+        ("- **要点：**说明 `**不是：**粗` $**不：**粗$", ["要点："]),
+        ("**`x`：**值", ["<code>x</code>："]),
+        ("**结论：** 这是", ["结论："]),
+        ("a**(b)**c 和 2 ** 3 ** 4", []),
+    ],
+)
+def test_bold_words_are_bold_beside_chinese_ones(parser, text, seen):
+    """Chinese writes no blank between a mark and a word; what is no bold in English is none here, nor is code."""
+    assert re.findall("<strong>(.*?)</strong>", PARSERS[parser](safe(text))) == seen
+
+
 @settings(deadline=None)
 @given(hostile, hostile)
 def test_blocks_are_as_safe_together_as_alone(text, other):

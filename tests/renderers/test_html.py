@@ -127,6 +127,20 @@ def test_markdown_becomes_html():
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("**甲**，**乙：**丙**“丁”**", "<strong>甲</strong>，<strong>乙：</strong>丙<strong>“丁”</strong>"),
+        ("[**乙：**丙](https://e.de)", "<strong>乙：</strong>丙</a>"),
+        ("**[丙](https://e.de)：**丁", "</a>：</strong>丁"),
+        ("`**乙：**丙` a**(b)**c", "<code>**乙：**丙</code> a**(b)**c"),
+    ],
+)
+def test_bold_words_are_bold_beside_chinese_ones(text, html):
+    """As in a cell, see `sanitize.safe`."""
+    assert html in render(text)
+
+
 def test_code_has_colours_and_says_its_language():
     """A fence becomes a block with its language and Pygments' classes; its text is the code and nothing else."""
     code = "def f(a):\n    return a < 1  # <b>\n"

@@ -314,6 +314,7 @@ def rendered(text: str, columns: int = 20, **how) -> str:
         ("# Big **x**", "<1;4>Big <0><1;4>x<0>"),
         ("### Small ###", "<1>Small<0>"),
         ("**b** and *i* and ~~g~~", "<1>b<0> and <3>i<0> and <9>g<0>"),
+        ("**结论：**这是", "<1>结论：<0>这是"),
         ("snake_case_x or 2 * 3 * 4", "snake_case_x or 2 *\n3 * 4"),
         ("`co*d*e` \\*no\\*", "<1;36>co*d*e<0> *no*"),
         ("$a_1 * b$ \\(x*y*z\\)", "$a_1 * b$ \\(x*y*z\\)"),
