@@ -31,7 +31,7 @@ from .providers import (
 )
 
 _PLATFORMS = ("zai", "bigmodel")
-_CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_CHINESE = r"[\u3400-\u9fff\uf900-\ufaff]"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ class Target(msgspec.Struct, frozen=True):
 
         Who asks in Chinese reads Chinese, whatever the page or the locale says; only a setting goes before that.
         """
-        if not getattr(self.provider, "english_only", False) or _CHINESE.search(prompt) is None:
+        if not getattr(self.provider, "english_only", False) or re.search(_CHINESE, prompt) is None:
             return ""
         with page_language("zh"):
             return tr(

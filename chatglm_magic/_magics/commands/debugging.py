@@ -74,10 +74,10 @@ _SOURCE_BYTES = 20_000
 """How long a cell may be to be mended: it is sent whole, for what is left out cannot be given back."""
 
 _SCRIPTS = (
-    ("Japanese", re.compile("[\u3040-\u30ff]")),
-    ("Korean", re.compile("[\uac00-\ud7af]")),
-    ("Chinese", re.compile("[\u4e00-\u9fff]")),
-    ("Russian", re.compile("[\u0400-\u04ff]")),
+    ("Japanese", "[\u3040-\u30ff]"),
+    ("Korean", "[\uac00-\ud7af]"),
+    ("Chinese", "[\u4e00-\u9fff]"),
+    ("Russian", "[\u0400-\u04ff]"),
 )
 _NAMES = {
     "de": "German",
@@ -107,7 +107,7 @@ def language_of(source: str) -> str:
     """Name the language to answer in: that of the code's comments, else that of the settings or the locale."""
     comments = "\n".join(_COMMENT.findall(source))
     for name, letters in _SCRIPTS:
-        if letters.search(comments):
+        if re.search(letters, comments):
             return name
     locale = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
     usual = _NAMES.get(configured() or locale[:2].lower(), "English")
