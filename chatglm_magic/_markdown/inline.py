@@ -92,17 +92,17 @@ def bold(text: str) -> str:
     It takes no `**` between a punctuation mark and a letter for an end or a beginning, and Chinese writes no blank
     there: `**结论：**这是`.
     """
-    return _BOLD.sub(lambda found: _element(found) or found[0], text) if "**" in text else text
+    return _BOLD.sub(_as_element, text) if "**" in text else text
 
 
-def _element(found: re.Match[str]) -> str:
+def _as_element(found: re.Match[str]) -> str:
     words = found["words"]
-    return f"<strong>{words}</strong>" if words is not None and _is_lost(found) else ""
+    return found[0] if words is None or not _is_lost(found) else f"<strong>{words}</strong>"
 
 
 def bold_at(text: str, at: int) -> tuple[int, bool] | None:
     """Return the end of bold words that begin at a place, and whether CommonMark does not see them; None if none do."""
-    found = _BOLD.match(text, at) if text.startswith("**", at) else None
+    found = _BOLD.match(text, at)
     return None if found is None or found["words"] is None else (found.end(), _is_lost(found))
 
 

@@ -159,17 +159,16 @@ class _Exchange:
 
     response: aiohttp.ClientResponse
 
-    _proxy = ""
     _forget_loss: Callable[[], object] | None = None
     is_whole = False
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._connections = session_for(call)
 
     async def __aenter__(self) -> Self:
         _check(self._call)
         self._proxy = await find_proxy(self._call)
+        self._connections = session_for(self._call)
         self._session, self._pool = await self._connections.__aenter__()
         self.watchdog = Watchdog(self._call.timeout)
         self.failures = Failures(self._call, self._proxy, self.watchdog)
@@ -180,7 +179,10 @@ class _Exchange:
     ) -> None:
         if isinstance(error, ProviderError):
             hide_key(error, self._call.key)
-        self._end()
+        self.watchdog.stop()
+        if self._forget_loss is not None:
+            self._forget_loss()
+        self.hang_up()  # unless the connection was left to others
         await self._connections.__aexit__(kind, error, traceback)
 
     async def open(self, method: str, read: Callable[[], Awaitable[bytes]]) -> bytes:
@@ -329,13 +331,6 @@ class _Exchange:
                 size = 0
                 while size < _TAIL_BYTES and (chunk := await self.response.content.readany()):
                     size += len(chunk)
-
-    def _end(self) -> None:
-        """Watch nothing any more, and hang up unless the connection was left to others."""
-        self.watchdog.stop()
-        if self._forget_loss is not None:
-            self._forget_loss()
-        self.hang_up()
 
     def hang_up(self) -> None:
         """Close the connection now: not when its buffers are empty, or when TLS has said goodbye."""

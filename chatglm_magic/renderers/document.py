@@ -207,6 +207,8 @@ def _math(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-
 
 def _bold(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-it's own
     """Parse bold words that CommonMark does not see; those that it sees are passed over, with the marks behind them."""
+    if not state.src.startswith("**", state.pos):
+        return False
     text, seen = state.env.get("bold", ("", 0))
     found = None if text is state.src and state.pos < seen else bold_at(state.src, state.pos)
     if found is None or found[0] > state.posMax:
