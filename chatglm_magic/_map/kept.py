@@ -78,7 +78,7 @@ class _Group(msgspec.Struct, eq=False):
 
 
 class GroupCommit:
-    """Keeps the answers of many workers together, as soon as half of them wait for it; in one loop.
+    """Keeps the answers of many workers together, at the latest when all of them wait for it; in one loop.
 
     Args:
         kept: Where answers are kept.
@@ -100,7 +100,7 @@ class GroupCommit:
             self._loop.call_later(_GATHER, self._keep, group)
         group.answers.append((work, answer, row))
         waiter = self._wait(group)
-        if 2 * len(group.answers) >= self._workers():
+        if len(group.answers) >= self._workers():
             self._keep(group)
         return waiter
 
@@ -143,7 +143,7 @@ class GroupCommit:
         following = self._gathered
         if following is None:
             return
-        if 2 * len(following.answers) >= self._workers():
+        if len(following.answers) >= self._workers():
             self._keep(following)
         else:
             self._loop.call_later(_GATHER, self._keep, following)

@@ -1,8 +1,9 @@
 """What a map over many rows costs, beside the least that could be done: ratios within one run.
 
-    python -m tests.bench.map [--rows N] [--runs N] [--concurrency N]
+    python -m tests.bench.map [--rows N] [--runs N] [--concurrency N] [--pieces N ...]
 
-The server is a process of its own that answers each request with one word. `limit` is a bare loop of aiohttp and
+The server is a process of its own that answers each request with a word, or with a sentence in as many pieces as are
+asked for. `limit` is a bare loop of aiohttp and
 orjson, with the same number of requests in flight and one pool of connections; `ours` is `Chat.map` with a store, each
 answer kept; `resumed` is the same once more, with all answers there. Each runs in a process of its own, a few rows
 before the clock starts, so that no import counts. What memory grows by is told without the results themselves. Where
@@ -24,34 +25,43 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 CONCURRENCY = 64
-_CHUNKS = (
-    {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "good"}}]},
-    {
-        "choices": [{"index": 0, "finish_reason": "stop", "delta": {"content": ""}}],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10},
-    },
-)
-"""A short answer as the platforms stream it."""
+PIECES = (1, 12)
+"""How many pieces the answers have that are measured: a word, a sentence."""
 _BASE = {"id": "1", "created": 1, "model": "glm-4.7"}
-_FRAMES = b"".join(b"data: %b\n\n" % json.dumps({**_BASE, **chunk}).encode() for chunk in _CHUNKS) + b"data: [DONE]\n\n"
-_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {}\r\n\r\n"
-_ANSWER = _HEAD.format(len(_FRAMES)).encode() + _FRAMES
-_WHOLE = {
-    **_BASE,
-    "object": "chat.completion",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "good"}}],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10},
-}
-_JSON = json.dumps(_WHOLE).encode()
-_DOCUMENT = _HEAD.replace("text/event-stream", "application/json").format(len(_JSON)).encode() + _JSON
-"""The same for who does not stream."""
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
+
+
+@lru_cache
+def words_of(pieces: int) -> list[str]:
+    """Return the pieces of an answer."""
+    return ["good", *(f" word{number}" for number in range(1, pieces))]
+
+
+@lru_cache
+def answer_of(pieces: int, *, stream: bool) -> bytes:
+    """Return an answer of so many pieces as the platforms give it."""
+    words, end = words_of(pieces), {"index": 0, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 9, "completion_tokens": pieces, "total_tokens": 9 + pieces}
+    if not stream:
+        message = {"role": "assistant", "content": "".join(words)}
+        whole = {**_BASE, "object": "chat.completion", "choices": [{**end, "message": message}], "usage": usage}
+        body = json.dumps(whole).encode()
+        return _HEAD % (b"application/json", len(body), body)
+    deltas = [{"role": "assistant", "content": words[0]}, *({"content": word} for word in words[1:])]
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    chunks.append({"choices": [{**end, "delta": {"content": ""}}], "usage": usage})
+    frames = b"".join(b"data: %b\n\n" % json.dumps({**_BASE, **chunk}).encode() for chunk in chunks)
+    body = frames + b"data: [DONE]\n\n"
+    return _HEAD % (b"text/event-stream", len(body), body)
 
 
 class _Server(asyncio.Protocol):
-    """Answers every request alike, as cheaply as can be."""
+    """Answers every request alike, as cheaply as can be; the first part of the path says with how many pieces."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -68,7 +78,8 @@ class _Server(asyncio.Protocol):
             if len(self._data) < end + 4 + length:
                 return
             body, self._data = self._data[end + 4 : end + 4 + length], self._data[end + 4 + length :]
-            self._transport.write(_ANSWER if b'"stream"' in body else _DOCUMENT)
+            pieces = int(head.split(b"/", 2)[1])
+            self._transport.write(answer_of(pieces, stream=b'"stream"' in body))
 
 
 async def _serve() -> None:
@@ -81,6 +92,12 @@ def rows_of(count: int, name: str = "Row") -> list[str]:
     """Return distinct rows, as long as a review's first sentence."""
     said = "the second one that I bought, and it still works as on the first day."
     return [f"{name} {number}: {said}" for number in range(count)]
+
+
+def check(url: str, values: Sequence[object], texts: list[str]) -> None:
+    """Fail unless each value is the whole answer."""
+    answer = "".join(words_of(int(urlsplit(url).path.split("/")[1])))
+    assert values == [answer] * len(texts), values[:3]
 
 
 async def limit(url: str, texts: list[str], concurrency: int) -> dict[str, Any]:
@@ -112,7 +129,7 @@ async def limit(url: str, texts: list[str], concurrency: int) -> dict[str, Any]:
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
         await asyncio.gather(*(work(session) for _ in range(concurrency)))
-    assert values == ["good"] * len(texts)
+    check(url, values, texts)
     return {}
 
 
@@ -123,7 +140,7 @@ async def ours(url: str, texts: list[str], concurrency: int) -> dict[str, Any]:
     chat = Chat("openai", base_url=url.removesuffix("/chat/completions"), model="glm-4.7")
     job = chat.map("Mood of {it}? One word.", texts, concurrency=concurrency)
     rows = await job
-    assert rows.values == ["good"] * len(texts), rows
+    check(url, rows.values, texts)
     return {"requests": job.progress.requests, "results": _size_of(rows)}
 
 
@@ -152,7 +169,7 @@ async def openai_sdk(url: str, texts: list[str], concurrency: int) -> dict[str, 
 
     async with openai.AsyncOpenAI(base_url=url.removesuffix("/chat/completions"), api_key="none") as client:
         await asyncio.gather(*(ask(client, position, row) for position, row in enumerate(texts)))
-    assert values == ["good"] * len(texts)
+    check(url, values, texts)
     return {}
 
 
@@ -163,7 +180,7 @@ async def litellm(url: str, texts: list[str], concurrency: int) -> dict[str, Any
     messages = [[{"role": "user", "content": f"Mood of {row}? One word."}] for row in texts]
     how = {"api_base": url.removesuffix("/chat/completions"), "api_key": "none", "max_workers": concurrency}
     answers = lite.batch_completion(model="openai/glm-4.7", messages=messages, **how)
-    assert [answer.choices[0].message.content for answer in answers] == ["good"] * len(texts)
+    check(url, [answer.choices[0].message.content for answer in answers], texts)
     return {}
 
 
@@ -200,7 +217,7 @@ def measure(name: str, url: str, count: int, concurrency: int, store: str) -> di
 
 def compare(url: str, count: int, runs: int, concurrency: int) -> None:
     """Print the table."""
-    print(f"{count:,} rows, {concurrency} in flight, {runs} runs, medians; CPU over the limit's of the same round")
+    print(f"\n{count:,} rows, {concurrency} in flight, {runs} runs, medians; CPU over the limit's of the same round")
     results: dict[str, list[dict[str, Any]]] = {"limit": [], "ours": [], "resumed": []}
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as folder:
@@ -242,6 +259,7 @@ def main() -> None:
     arguments.add_argument("--runs", type=int, default=3)
     arguments.add_argument("--concurrency", type=int, default=CONCURRENCY)
     arguments.add_argument("--others", type=int, default=5_000)
+    arguments.add_argument("--pieces", type=int, nargs="+", default=PIECES)
     arguments.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments.add_argument("--contestant", nargs=4, help=argparse.SUPPRESS)
     given = arguments.parse_args()
@@ -257,9 +275,12 @@ def main() -> None:
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1/chat/completions"
-        compare(url, given.rows, given.runs, given.concurrency)
-        compare_others(url, given.others, given.concurrency)
+        host = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        for pieces in given.pieces:
+            print(f"\n== Answers of {pieces} pieces")
+            url = f"{host}/{pieces}/v1/chat/completions"
+            compare(url, given.rows, given.runs, given.concurrency)
+            compare_others(url, given.others, given.concurrency)
         server.stdin.close()
 
 

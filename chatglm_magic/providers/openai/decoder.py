@@ -1,8 +1,7 @@
 """Bytes of an OpenAI-compatible chat stream → typed events; no I/O.
 
-Almost every frame holds one choice with a piece of text or of thinking. Those are decoded straight into structs that
-accept nothing else: whatever is rare (a finish reason, usage, tool calls, an error, an odd type, broken JSON) fails
-that decoder and is read as plain JSON by the tolerant path. The text of one network read becomes one delta.
+Almost every frame holds a piece of text or of thinking, and the last ones `stop` and usage: see `frames`. Whatever is
+rare is read as plain JSON by the tolerant path. The text of one network read becomes one delta.
 
 What servers do:
 
@@ -26,9 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
-
-import msgspec
+from typing import Any
 
 from ..._errors import BrokenStreamError, ProtocolError, ProviderError, status_error
 from ..._events import Event, Finished, Part, Reason, Replace, Source, TextDelta, ThinkingDelta, ToolCallDelta
@@ -36,6 +33,7 @@ from ..._language import join_sentences, tr
 from ..._transport.sse import ServerSentEvent, SSEDecoder
 from ..stream import SURE
 from .errors import Complaint, RequestInfo, complaint_in, foreign_error, read_complaint, refusal_error
+from .frames import UsualFrame, piece_in, usual_frame
 from .think_tags import BoxMarks, ThinkSplitter, split_whole
 from .tool_calls import ToolCalls
 from .wire import (
@@ -69,48 +67,8 @@ _FEW, _SHORT = 2, 12
 _MAX_UNKNOWN = 8
 """How many fields that are not understood are named."""
 
-_Nothing = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
-
-
-class _Delta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    content: str | None = None
-    role: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: _Nothing | None = None
-    refusal: Literal[""] | None = None
-    function_call: None = None
-    audio: None = None
-    annotations: _Nothing | None = None
-    reasoning_details: _Nothing | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta
-    index: Annotated[int, msgspec.Meta(ge=0, le=0)] = 0
-    finish_reason: None = None
-    message: None = None
-    text: None = None
-    error: None = None
-    stop_reason: None = None
-    finished: None = msgspec.field(default=None, name="finishReason")
-    citations: None = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: tuple[_Choice]
-    finish_reason: None = None
-    usage: None = None
-    error: None = None
-    web_search: None = None
-    citations: None = None
-    search_results: None = None
-    x_groq: None = None
-
-
 _STOP = end_of("stop")
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_DONE = DONE.encode()
 
 _SOURCES = ("web_search", "search_results", "citations", "annotations", "references", "sources")
 _ANSWERS = ("delta", "response", "text", "content", "token", "output", "completion", "answer", "candidates")
@@ -195,24 +153,42 @@ class OpenAIDecoder:
     def _read(self, events: list[ServerSentEvent]) -> None:
         texts, thinking = self._texts, self._thinking  # texts follow thinking: thinking after a text flushes first
         for event in events:
-            frame = None
-            if self._fast and event.event == "message":
-                try:
-                    frame = _decode_chunk(event.data)
-                except (ValueError, RecursionError):  # msgspec's errors and Unicode's are ValueErrors
-                    frame = None
-            if frame is None:
+            data, is_message = event.data, event.event == "message"
+            if is_message and self._fast and (delta := piece_in(data)) is not None:
+                if thought := delta.reasoning_content or delta.reasoning:
+                    if texts:
+                        self._flush()
+                    thinking.append(thought)
+                if delta.content:
+                    texts.append(delta.content)
+            elif is_message and data == _DONE:
+                self._frames += 1
+                self.done = True
+                return
+            elif is_message and self._choices.settled and (frame := usual_frame(data)) is not None:
+                self._read_usual(frame)
+            else:
                 self._read_any(event)
                 if self.done:
                     return
-                continue
-            delta = frame.choices[0].delta
-            if thought := delta.reasoning_content or delta.reasoning:
-                if texts:
-                    self._flush()
-                thinking.append(thought)
-            if delta.content:
-                texts.append(delta.content)
+
+    def _read_usual(self, frame: UsualFrame) -> None:
+        """Read a frame of which every field is known."""
+        self._frames += 1
+        self._id = self._id or frame.id
+        self._model = self._model or frame.model
+        self._usage = frame.usage or self._usage
+        self._foreign = None
+        for choice in frame.choices:
+            delta, content = choice.delta, choice.delta.content or ""
+            before = self._count
+            self._choices.index = 0
+            self._add_thinking(delta.reasoning_content or delta.reasoning or "")
+            if not (choice.finish_reason and content and self._repeats(content)):
+                self._add_text(content)
+            if choice.finish_reason:
+                self._end_with(choice.finish_reason, before)
+        self._end_frame()
 
     # The tolerant path
 
@@ -234,6 +210,9 @@ class OpenAIDecoder:
             self._read_piece(piece, reply_id, own=own)
             if self.done:
                 return
+        self._end_frame()
+
+    def _end_frame(self) -> None:
         self._fast = self._frames >= _HEAD_FRAMES and self._choices.settled
         self.grace = None if not self._finish else GRACE if self._usage and not self._abrupt else LONG_GRACE
 
@@ -465,6 +444,8 @@ class OpenAIDecoder:
 
     def _flush(self) -> None:
         """Emit deltas of what was gathered: thinking, and the texts that came after it."""
+        if not (self._thinking or self._texts):
+            return
         if thinking := self._joined(self._thinking, 0):
             if self._splitter is not None:
                 self._splitter.thinking_came()

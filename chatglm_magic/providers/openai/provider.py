@@ -20,13 +20,12 @@ from ..._errors import AuthenticationError, ConfigError, ProtocolError, Provider
 from ..._events import Event, Finished
 from ..._language import Language, join_sentences, language, tr
 from ..._messages import FormatMode, Request, limit_pictures
-from ..._transport import Call, get_json, is_single_attempt
+from ..._transport import Call, get_json
 from .. import Settings, refuse_pictures, refuse_search
 from ..stream import run
 from .decoder import OpenAIDecoder
 from .errors import RequestInfo, explain, names_refused
 from .request import Body, endpoint, normalize, platform_body, server_body
-from .short import ShortReplyDecoder
 from .wire import whole_answer
 
 _MODELS_TIMEOUT = 15.0
@@ -149,10 +148,7 @@ class OpenAICompatibleProvider(NeverPickled):
         info = self._info(model)
         call = self._call(self._endpoint, info, request, body.data)
         think_tags = self.think_tags or bool(_SEES.search(model))
-        make = partial(OpenAIDecoder, info, think_tags=think_tags, warnings=body.warnings)
-        if is_single_attempt() and not body.warnings:  # one of many requests, most of which are answered in a word
-            return run(call, partial(ShortReplyDecoder, make))
-        return run(call, make)
+        return run(call, partial(OpenAIDecoder, info, think_tags=think_tags, warnings=body.warnings))
 
     def _info(self, model: str = "") -> RequestInfo:
         keyless = "" if self._key else f"{urlsplit(self._base).scheme}://{self.host}"

@@ -323,6 +323,9 @@ _COMPLETION = frozenset(
 
 def usage_in(raw: Mapping[str, Any]) -> Usage:
     """Return token counts by whichever names they have."""
+    usual = tuple(map(raw.get, ("prompt_tokens", "completion_tokens", "total_tokens")))
+    if all(type(count) is int and count > 0 for count in usual):
+        return Usage(*usual, raw=raw)
     inner = objects_in(raw.values())  # Cohere's counts are in `tokens`, beside those that are billed
     counts = {name.replace("_", "").lower(): _count(value) for part in (*inner, raw) for name, value in part.items()}
     prompt, completion = (
@@ -424,6 +427,8 @@ def finish_in(holders: Sequence[Mapping[str, Any]]) -> str:
 
 def end_of(reason: str) -> End:
     """Return what a finish reason means; one that is not known counts as `stop`, but not as certain."""
+    if reason in _ENDS:
+        return _ENDS[reason]
     word = re.sub(r"^finish_?reason[._]?", "", reason.strip().lower()).replace("-", "_").replace(" ", "_")
     found = _ENDS.get(word) or next((end for pattern, end in _BY_FAMILY if pattern.search(word)), None)
     return found or End("stop", known=word.startswith("stop"))
