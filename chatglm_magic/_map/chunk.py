@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from distributed import get_worker
 
 from .._credentials import mask_of, seen_keys
 from .._errors import ChatGLMError, ConfigError, ErrorKind, MissingKeyError
@@ -106,7 +107,13 @@ class _Running:
         configured = environment_options() if spec.base_url else ChatOptions()
         target = msgspec.structs.replace(resolve(asked, configured), model=spec.model)
         self.stage, self.packed = row_stage(target, schema), packed_stage(target, schema)
-        self.gate = Gate(spec.starts_at, most=share, fixed=share if spec.is_fixed else None)
+        worker, topic = get_worker(), pause_topic(spec.map)
+        self.gate = Gate(
+            spec.starts_at,
+            most=share,
+            fixed=share if spec.is_fixed else None,
+            on_pause=lambda seconds: worker.log_event(topic, [worker.address, seconds]),
+        )
         self.turn = asyncio.Lock()
         self.engine: Engine | None = None
         self.is_stopped = False
@@ -174,6 +181,19 @@ def steer(name: str, share: int) -> None:
             _ended.append(name)
     if running is not None:
         call_soon(io_thread.loop(), lambda: running.steer(share))
+
+
+def pause_topic(name: str) -> str:
+    """Return the topic under which workers tell the client of a map who was refused, and for how long it waits."""
+    return f"chatglm_map-{name}"
+
+
+def pause(name: str, seconds: float) -> None:
+    """Have a map send nothing on this worker for so many seconds: another one was refused."""
+    with _guard:
+        running = _maps.get(name)
+    if running is not None:
+        call_soon(io_thread.loop(), lambda: running.gate.wait(seconds))
 
 
 async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any]], share: int) -> ChunkResult:

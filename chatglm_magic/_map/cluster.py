@@ -2,7 +2,8 @@
 
 The client cuts the chunks and gives each to a worker of its choice, two at a time: one that is asked, and the next one.
 So the rows that are asked at once are the whole map's, a chunk that comes back is kept at once, and a worker that dies
-costs its chunks in flight, which another one asks again. Only rows and answers travel.
+costs its chunks in flight, which another one asks again. A worker that is refused tells the client, which has all the
+others pause too. Only rows, answers and seconds travel.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import pickle
 import time
 import uuid
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, cast
-from weakref import WeakSet
+from weakref import WeakMethod, WeakSet
 
 import cloudpickle
 import msgspec
@@ -24,7 +25,7 @@ from distributed import Client, KilledWorker
 
 from .._credentials import KEY_NAMES
 from .._errors import ChatGLMError, ConfigError, ConnectError, ErrorKind, MissingKeyError, ProviderError, status_error
-from .._event_loops import running_loop
+from .._event_loops import call_soon, running_loop
 from .._events import Event
 from .._language import language, tr
 from .._messages import Request
@@ -32,7 +33,7 @@ from .._resolve import Target
 from .._schema.schema import Schema
 from .._store import AnswerRow
 from ..providers import PROVIDERS
-from .chunk import ChunkResult, ChunkSpec, Failure, PackedChunk, steer
+from .chunk import ChunkResult, ChunkSpec, Failure, PackedChunk, pause, pause_topic, steer
 from .engine import IN_A_ROW, Engine, Progress
 from .gate import MOST, Gate
 from .question import Question
@@ -331,13 +332,47 @@ class _Cluster:
         self._changed.set()
         return True
 
+    @contextmanager
+    def following_pauses(self, paused: Callable[[float], object]) -> Generator[None]:
+        """Have all workers pause where one is refused, while the block runs.
+
+        Args:
+            paused: Called with the seconds of such a pause.
+        """
+        loop, topic = running_loop(), pause_topic(self.spec.map)
+        pause_others = WeakMethod(self._pause_others)  # a client keeps its handlers for good
+
+        def follow(worker: str, seconds: float) -> None:
+            if (tell := pause_others()) is not None:
+                tell(worker, seconds)
+                paused(seconds)
+
+        def hear(event: tuple[float, tuple[str, float]]) -> None:
+            """Take an event, when it was logged and what was said, in the client's loop."""
+            call_soon(loop, lambda: follow(*event[1]))
+
+        if self._client.status == _RUNNING:
+            self._client.subscribe_topic(topic, hear)
+        try:
+            yield
+        finally:
+            if self._client.status == _RUNNING:
+                self._client.unsubscribe_topic(topic)
+
+    def _pause_others(self, worker: str, seconds: float) -> None:
+        self._tell([other for other in self.workers if other != worker], pause, seconds)
+
     def _steer(self, workers: list[str], share: int) -> None:
         """Have workers ask so many rows at once from now on; 0 to hang up."""
+        self._tell(workers, steer, share)
+
+    def _tell(self, workers: list[str], what: Callable[[str, Any], object], value: float) -> None:
+        """Call a function on workers, with the map's name and a value."""
         if self._client.status != _RUNNING or not workers:
             return
 
         def call() -> Awaitable[Any]:
-            told: Awaitable[Any] = self._client.run(steer, self.spec.map, share, workers=workers, on_error="ignore")
+            told: Awaitable[Any] = self._client.run(what, self.spec.map, value, workers=workers, on_error="ignore")
             return told
 
         async def tell() -> None:
@@ -392,7 +427,8 @@ class ClusterEngine(Engine):
         self._cluster = _Cluster(self._where, self._spec)
         watching = running_loop().create_task(self._cluster.watch(self._resized, self._lose_all))
         try:
-            await super().run()
+            with self._cluster.following_pauses(self.gate.wait):
+                await super().run()
         finally:
             watching.cancel()
             self._cluster.stop()

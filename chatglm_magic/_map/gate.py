@@ -36,6 +36,7 @@ class Gate:
         clock: Returns seconds that only grow.
         chance: Returns a number from 0 to 1: many notebooks of one class are refused in the same second.
         first_wait: Seconds of the first wait after a refusal that names none.
+        on_pause: Called with the seconds of a pause that a refusal begins.
 
     Attributes:
         limit: How many may be in flight now.
@@ -52,6 +53,7 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         first_wait: float = _FIRST_WAIT,
+        on_pause: Callable[[float], object] = lambda _: None,
     ) -> None:
         self.limit = min(start, most) if fixed is None else fixed
         self.in_flight = 0
@@ -61,6 +63,7 @@ class Gate:
         self._clock = clock
         self._chance = chance
         self._first_wait = first_wait
+        self._on_pause = on_pause
         self._ceiling = math.inf
         self._doubles = True
         self._clean = self._peak = 0
@@ -129,7 +132,8 @@ class Gate:
         self.in_flight -= 1
         self.refusals += 1
         now = self._clock()
-        if ticket == self._epoch:
+        begins = ticket == self._epoch
+        if begins:
             self._epoch += 1
             self._row += 1
             self._shrink(together, now)
@@ -139,6 +143,17 @@ class Gate:
         else:
             wait = min(retry_after, _LONGEST_NAMED_WAIT)
         self._paused_until = max(self._paused_until, now + wait)
+        if begins:
+            self._on_pause(self.pause)
+
+    def wait(self, seconds: float) -> None:
+        """Send nothing for so many seconds: somebody else who asks the same service for the same map was refused."""
+        if not self.pause:  # its own refusal has halved the limit otherwise
+            self._epoch += 1
+            self._begin_window()
+            self._doubles = False
+            self.limit = self.limit if self._is_fixed else max(1, self.limit // 2)
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     def _shrink(self, together: int, now: float) -> None:
         """Halve the limit, and remember what was too much: of one request alone the number was not."""

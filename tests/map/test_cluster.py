@@ -279,6 +279,34 @@ def test_errors_of_workers_are_in_the_language_of_the_client(chat, server, clien
 
 
 @pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("concurrency", [6, None])
+def test_a_refusal_makes_all_workers_wait(chat, server, client, concurrency):
+    """One worker is refused: the others send nothing either until the time that the service named, of what they have."""
+    times: list[float] = []
+    refused_at: list[float] = []
+
+    async def behave(asked):
+        times.append(time.monotonic())
+        if asked.number < 30 or refused_at:
+            return None
+        refused_at.append(times[-1])
+        return await asked.refuse(429, "1302", **{"Retry-After": "2"})
+
+    server._behave, server.delay = behave, 0.2
+    job = chat.map(PROMPT, range(90), client=client, concurrency=concurrency)
+    pauses = []
+    while job.progress.done < 90:
+        pauses.append(job.progress.pause)
+        time.sleep(0.02)
+
+    assert job.result(30).values == answers(range(90))
+    assert server.requests == 91
+    late = [at - refused_at[0] for at in times if at > refused_at[0] + 0.5]
+    assert min(late) > 1.9
+    assert 1.0 < max(pauses) <= 2.0
+
+
+@pytest.mark.usefixtures("store")
 def test_an_empty_account_stops_all(chat, server, client):
     """Nothing more is asked on any worker, the error has the rows, and the map goes on from them later."""
     is_empty = threading.Event()

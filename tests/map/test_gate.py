@@ -153,3 +153,29 @@ def test_what_is_not_answered_in_time_was_too_much(clock):
         gate.congested(ticket)
 
     assert (gate.limit, gate.in_flight, gate.pause) == (4, 0, 0.0)
+
+
+def test_who_was_refused_elsewhere_makes_this_one_wait(clock):
+    """The pause is passed on once for a burst; who hears of it waits as long, with half as many from then on."""
+    told: list[float] = []
+    refused, other = gate_of(clock, start=8, on_pause=told.append), gate_of(clock, start=8)
+    for ticket in [refused.enter() for _ in range(8)]:
+        refused.refused(ticket, 3.0)
+    assert told == [3.0]
+
+    early = other.enter()
+    for seconds in (*told, 1.0):
+        other.wait(seconds)
+    other.refused(early, 2.0)
+    assert (other.limit, other.pause) == (4, 3.0)
+    assert not other.is_open
+
+    clock.now += 3.0
+    assert other.is_open
+
+
+def test_a_fixed_number_waits_as_well(clock):
+    gate = gate_of(clock, fixed=3)
+    gate.wait(2.0)
+
+    assert (gate.limit, gate.pause) == (3, 2.0)

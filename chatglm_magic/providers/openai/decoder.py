@@ -231,7 +231,8 @@ class OpenAIDecoder:
         self._model = self._model or text_of(frame.get("model"))
         choices = frame.get("choices")
         if isinstance(choices, list):
-            self._read_choices(choices, piece.raw["choices"] if piece.raw is not None else None)
+            alike = piece.raw is not None and len(piece.raw) == len(around)  # names may be the same without halves
+            self._read_choices(choices, unwrapped(piece.raw)["choices"] if alike else None)
         elif isinstance(choices, dict) and choices:
             self._read_choices([choices], None)
         elif "choices" in frame:

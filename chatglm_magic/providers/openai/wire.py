@@ -323,9 +323,10 @@ _COMPLETION = frozenset(
 
 def usage_in(raw: Mapping[str, Any]) -> Usage:
     """Return token counts by whichever names they have."""
-    usual = tuple(map(raw.get, ("prompt_tokens", "completion_tokens", "total_tokens")))
-    if all(type(count) is int and count > 0 for count in usual):
-        return Usage(*usual, raw=raw)
+    match raw:
+        case {"prompt_tokens": int(prompt), "completion_tokens": int(completion), "total_tokens": int(total)}:
+            if min(prompt, completion, total) > 0:
+                return Usage(prompt, completion, total, raw=raw)
     inner = objects_in(raw.values())  # Cohere's counts are in `tokens`, beside those that are billed
     counts = {name.replace("_", "").lower(): _count(value) for part in (*inner, raw) for name, value in part.items()}
     prompt, completion = (

@@ -131,6 +131,19 @@ def test_lone_surrogates() -> None:
     assert reply.usage.raw == {"prompt_tokens": 1, "\ufffd": ["😀"]}
 
 
+@pytest.mark.parametrize(
+    ("around", "said"),
+    [({"id": "\ud83d"}, "\U0001f600"), ({chr(0xD83D): {"choices": [1, 2]}, chr(0xDC00): {}}, "\ufffd\ufffd")],
+)
+def test_half_characters_in_a_gateways_envelope(around: dict[str, object], said: str) -> None:
+    """They find each other in a chunk that is wrapped; where names become the same without halves nothing fails."""
+    frames = [json.dumps({**around, "data": text(half)}) for half in ("\ud83d", "\ude00")]
+
+    reply = decode(sse(raw(*frames), END)).reply
+
+    assert (reply.text, reply.finish_reason) == (said, "stop")
+
+
 @pytest.mark.parametrize("depth", [300, 900, 990, 1_000, 5_000, 200_000])
 @pytest.mark.parametrize("odd", ["\\ud800", "x"])
 def test_deep_nesting(depth: int, odd: str) -> None:
