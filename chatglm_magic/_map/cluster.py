@@ -89,7 +89,7 @@ class OnDask(msgspec.Struct, frozen=True):
             )
         if self.is_single:
             said = tr("{name} takes one request at a time, so only one Dask worker asks.", name=provider.name)
-            warnings.warn(said, stacklevel=2)
+            warnings.warn_explicit(said, UserWarning, __name__.partition(".")[0], 1)  # no line of ours is shown
 
     @property
     def is_single(self) -> bool:

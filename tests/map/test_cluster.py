@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,8 +193,10 @@ def test_a_worker_without_a_key_is_named(client):
 
 def test_a_service_for_one_at_a_time_has_one_worker(client):
     """A platform takes one request of a key at a time: one worker asks, and that is said."""
-    with pytest.warns(UserWarning, match="zai takes one request at a time, so only one Dask worker asks"):
+    with pytest.warns(UserWarning, match="zai takes one request at a time, so only one Dask worker asks") as said:
         job = Chat("zai", api_key=OWN_KEY).map(PROMPT, [1], client=client)
+    shown = warnings.formatwarning(str(said[0].message), UserWarning, said[0].filename, said[0].lineno)
+    assert shown.count("\n") == 1, shown
     with pytest.raises(MissingKeyError):
         job.result(30)
 
@@ -281,7 +284,7 @@ def test_errors_of_workers_are_in_the_language_of_the_client(chat, server, clien
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("concurrency", [6, None])
 def test_a_refusal_makes_all_workers_wait(chat, server, client, concurrency):
-    """One worker is refused: the others send nothing either until the time that the service named, of what they have."""
+    """One worker is refused: the others send nothing of what they have either, until the time that the service named."""
     times: list[float] = []
     refused_at: list[float] = []
 

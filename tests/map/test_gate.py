@@ -175,6 +175,7 @@ def test_who_was_refused_elsewhere_makes_this_one_wait(clock):
 
 
 def test_a_fixed_number_waits_as_well(clock):
+    """A number that the user named stays, also where somebody else was refused."""
     gate = gate_of(clock, fixed=3)
     gate.wait(2.0)
 
