@@ -284,7 +284,7 @@ def test_errors_of_workers_are_in_the_language_of_the_client(chat, server, clien
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("concurrency", [6, None])
 def test_a_refusal_makes_all_workers_wait(chat, server, client, concurrency):
-    """One worker is refused: the others send nothing of what they have either, until the time that the service named."""
+    """One worker is refused: the others send nothing of what they have either, until the named time."""
     times: list[float] = []
     refused_at: list[float] = []
 
