@@ -522,7 +522,7 @@ class ClusterEngine(Engine):
             if not row.error:
                 self._in_a_row = 0
                 self._answered_at = time.monotonic()
-                answer = AnswerRow(row.text, reason, row.tokens, row.seconds)
+                answer = AnswerRow(row.text, reason, row.tokens, row.seconds, row.warnings)
                 kept = self._answer_one(work, answer, is_packed=False) or kept
                 continue
             self._finish(work, msgspec.structs.replace(row, index=work.label, attempts=work.attempts))

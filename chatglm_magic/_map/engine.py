@@ -349,7 +349,8 @@ class Engine:
             value = self._value(answer.text)
         except ValueError:
             return None
-        return Row(work.position, work.label, value, answer.text, cached=True, finish_reason=answer.finish_reason)
+        end, odd = answer.finish_reason, answer.warnings
+        return Row(work.position, work.label, value, answer.text, cached=True, finish_reason=end, warnings=odd)
 
     # The workers
 
@@ -432,13 +433,14 @@ class Engine:
         """Take the answers of rows; return what is done once they are kept, if it has to be waited for."""
         text = self._clean(reply.text)
         usage = reply.usage
+        odd = tuple(reply.warnings)
         tokens = (usage.total_tokens or usage.prompt_tokens + usage.completion_tokens) if usage is not None else 0
         self._tokens += tokens
         texts = {0: text} if len(works) == 1 else packed_answers(text, len(works))
         kept = None
         for number, work in enumerate(works):
             share = tokens // len(works) + (number < tokens % len(works))
-            own = AnswerRow(texts.get(number, ""), reply.finish_reason or "stop", share, seconds)
+            own = AnswerRow(texts.get(number, ""), reply.finish_reason or "stop", share, seconds, odd)
             if number in texts:
                 kept = self._answer_one(work, own, is_packed=len(works) > 1) or kept
             else:
@@ -464,6 +466,7 @@ class Engine:
             tokens=answer.tokens,
             seconds=seconds,
             finish_reason=answer.finish_reason,
+            warnings=answer.warnings,
         )
         if isinstance(self._kept, NotKept):
             self._finish(work, row)

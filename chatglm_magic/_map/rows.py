@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from functools import reduce
 from importlib import import_module
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import msgspec
 
 from .._errors import ConfigError
+from .._events import Reason
 from .._language import tr, trn
+from .._markdown.links import literal
+from .._markdown.reply_markdown import end_words, notices
 from .._markdown.table import NO_FORMULAS, Table
 from .._reply import frame_library
 from .source import Source
 
 _SHOWN = 10
 """Rows in the table that stands for all."""
+
+_TOLD = frozenset({"length", "not-streamed"})
+"""What the summary says of answers, and what nobody who waits for rows has to know."""
 
 Ending = Literal["", "stop", "error", "interrupted"]
 
@@ -38,6 +45,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         seconds: From the request that was answered to the end of its answer.
         finish_reason: Why the answer ended, as `Reply.finish_reason`: `length` of one that was cut off; empty where
             there is none.
+        warnings: Short names of oddities in its stream that were tolerated, as `Reply.warnings`.
     """
 
     position: int
@@ -51,6 +59,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     tokens: int = 0
     seconds: float = 0.0
     finish_reason: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_answered(self) -> bool:
@@ -175,7 +184,7 @@ class Rows(Sequence[Row]):
         answered = sum(1 for row in self._rows.values() if row.is_answered)
         failed = len(self.failed)
         there = sum(1 for row in self._rows.values() if row.cached and not row.error)
-        said = [trn("{count:,} row", "{count:,} rows", self._length), tr("{count} answered", count=f"{answered:,}")]
+        said = [_rows(self._length), tr("{count} answered", count=f"{answered:,}")]
         if there:
             said.append(tr("{count} of them there already", count=f"{there:,}"))
         if cut := sum(1 for row in self._rows.values() if row.finish_reason == "length"):
@@ -187,6 +196,18 @@ class Rows(Sequence[Row]):
         if self.finish_reason == "interrupted":
             said.append(tr("interrupted"))
         return reduce(lambda head, more: tr("{head}, {more}", head=head, more=more), said)
+
+    def notices(self) -> list[str]:
+        """Return what should be known of some answers, that they may not be whole for instance, a sentence each."""
+        count: Counter[str] = Counter()
+        for row in self._rows.values():
+            odd = (*row.warnings,) if row.warnings and not row.error else ()
+            ends = "" if row.finish_reason in _TOLD or row.error else end_words(cast("Reason", row.finish_reason), odd)
+            count.update(filter(None, (ends, *notices(name for name in odd if name not in _TOLD))))
+        return [tr("{rows}: {notice}", rows=_rows(found), notice=notice) for notice, found in count.items()]
+
+    def _heading(self) -> list[str]:
+        return [self.summary(), *self.notices()]
 
     def __repr__(self) -> str:
         return f"<Rows {self.summary()}>"
@@ -209,15 +230,16 @@ class Rows(Sequence[Row]):
         printer.text(repr(self) if cycle else self.as_text())
 
     def as_text(self) -> str:
-        """Return the summary and ten rows as plain text."""
-        return f"{self.summary()}\n\n{self.table().plain()}"
+        """Return the summary, notices and ten rows as plain text."""
+        return "\n".join((*self._heading(), "", self.table().plain()))
 
     def _repr_markdown_(self) -> str:
-        return f"{self.summary()}\n\n{self.table().markdown()}"
+        return "\n\n".join((*map(literal, self._heading()), self.table().markdown()))
 
     def _repr_html_(self) -> str:
-        """Return the summary and ten rows as HTML in which all that a model wrote is inert."""
-        return f'<div class="{NO_FORMULAS}"><p>{html.escape(self.summary())}</p></div>\n{self.table().html()}'
+        """Return the summary, notices and ten rows as HTML in which all that a model wrote is inert."""
+        heading = "".join(f"<p>{html.escape(line)}</p>" for line in self._heading())
+        return f'<div class="{NO_FORMULAS}">{heading}</div>\n{self.table().html()}'
 
     def _ipython_display_(self) -> None:
         """Stay quiet once, in the cell whose output has shown the rows."""
@@ -228,6 +250,10 @@ class Rows(Sequence[Row]):
     def _repr_llm_(self) -> str:
         """Return the text by which a prompt that names these rows describes them."""
         return self.as_text()
+
+
+def _rows(count: int) -> str:
+    return trn("{count:,} row", "{count:,} rows", count)
 
 
 def _dtype(values: list[Any]) -> type | None:

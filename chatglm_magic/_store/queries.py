@@ -34,8 +34,8 @@ _DROP_BLOBS = "DELETE FROM blob WHERE sha256 NOT IN (SELECT sha256 FROM message_
 _TITLE = 80
 _KEYS = 500
 """Keys in one question; older versions of SQLite take 999."""
-_ROWS = 150
-"""Rows in one statement, of six values each."""
+_ROWS = 140
+"""Rows in one statement, of seven values each."""
 _VALUES = (*COLUMNS, "details", "folded", "thread", "position", "process", "heartbeat")
 _PUT = f"""
     INSERT INTO message ({", ".join(_VALUES)}) VALUES ({", ".join(f":{name}" for name in _VALUES)})
@@ -115,9 +115,11 @@ class Reads:
         for start in range(0, len(keys), _KEYS):
             some = keys[start : start + _KEYS]
             marks = ", ".join("?" * len(some))
-            select = f"SELECT key, content, finish_reason, tokens, seconds FROM answer_row WHERE key IN ({marks})"  # noqa: S608 - only marks
-            for key, content, reason, tokens, seconds in self._db.execute(select, some):
-                found[key] = AnswerRow(from_sql(content), reason, tokens, seconds)
+            columns = "key, content, finish_reason, tokens, seconds, warnings"
+            select = f"SELECT {columns} FROM answer_row WHERE key IN ({marks})"  # noqa: S608 - only names and marks
+            for key, content, reason, tokens, seconds, warnings in self._db.execute(select, some):
+                odd = tuple(json.loads(warnings)) if warnings else ()
+                found[key] = AnswerRow(from_sql(content), reason, tokens, seconds, odd)
         return found
 
     def count_answer_rows(self) -> int:
@@ -305,12 +307,15 @@ class Writes:
         )
         number = self._db.execute("SELECT number FROM batch WHERE id = ?", (batch.id,)).fetchone()["number"]
         values = [
-            (key, number, self._text(row.text), row.finish_reason, row.tokens, round(row.seconds, 3))
+            (
+                *(key, number, self._text(row.text), row.finish_reason, row.tokens, round(row.seconds, 3)),
+                self._text(json.dumps(row.warnings)) if row.warnings else "",
+            )
             for key, row in rows
         ]
         for start in range(0, len(values), _ROWS):  # each statement gives the processor away, and has to get it back
             some = values[start : start + _ROWS]
-            marks = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(some))
+            marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(some))
             self._db.execute(f"INSERT OR REPLACE INTO answer_row VALUES {marks}", list(chain.from_iterable(some)))  # noqa: S608 - only marks
 
     def forget_answer_rows(self) -> None:

@@ -29,12 +29,14 @@ class AnswerRow(msgspec.Struct, frozen=True, gc=False):
         finish_reason: Why it ended.
         tokens: Tokens read and written; 0 where the service did not say.
         seconds: How long it took.
+        warnings: Short names of oddities in its stream that were tolerated.
     """
 
     text: str
     finish_reason: str = "stop"
     tokens: int = 0
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -93,6 +93,9 @@ MIGRATIONS = (
         seconds REAL NOT NULL
     );
     """,
+    """
+    ALTER TABLE answer_row ADD COLUMN warnings TEXT NOT NULL DEFAULT '';
+    """,
 )
 """The statements that lead from each version to the next, from an empty file on. `PRAGMA user_version` counts them.
 

@@ -265,6 +265,19 @@ def test_a_row_fails_alone(chat, server, client):
     assert server.requests == 41
 
 
+def test_what_is_odd_about_an_answer_travels(chat, server, client):
+    """An answer that no worker saw the end of is told of here."""
+
+    async def behave(asked):
+        return await asked.say("half", finish="") if asked.row == "2" else None
+
+    server._behave = behave
+    rows = chat.map(PROMPT, range(4), client=client).result(30)
+
+    assert [row.warnings for row in rows] == [(), (), ("no-finish-reason",), ()]
+    assert rows.notices()[0].startswith("1 row: cut off")
+
+
 @pytest.mark.usefixtures("store")
 def test_errors_of_workers_are_in_the_language_of_the_client(chat, server, client):
     """Whatever language a worker's environment names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import pickle
 import threading
 import time
@@ -16,6 +17,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from aiohttp import web
 from glm_server import FakeGLM
 from map_kit import RowServer, answers
 
@@ -458,6 +460,42 @@ def test_an_answer_that_was_cut_off_does_not_look_whole(chat, server, store):
         assert rows.frame["finish_reason"].tolist() == ["length", "stop"]
         assert "1 cut off" in rows.summary()
     assert server.requests == 2
+
+
+async def _odd(asked):
+    """Answer some rows in a way that leaves a warning."""
+    if asked.row in {"open", "again"}:
+        return await asked.say("half", finish="")
+    message = {"no": {"refusal": "I cannot."}, "moody": {"content": "yes", "mood": "<i>odd</i>"}}.get(asked.row)
+    return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}]}) if message else None
+
+
+def test_what_is_odd_about_an_answer_is_said_of_its_row(chat, server, store):
+    """An end that nobody named, a refusal, a field that is not understood: told with the rows, also of stored ones."""
+    server._behave = _odd
+    over = ["open", "again", "no", "moody", "plain", "plain"]
+    for _ in range(2):
+        rows = chat.map(PROMPT, over).result()
+        assert [row.warnings for row in rows[:2]] == [("no-finish-reason",)] * 2
+        assert "refusal" in rows[2].warnings
+        assert "unknown-field:mood" in rows[3].warnings
+        assert [row.warnings for row in rows[4:]] == [(), ()]
+        cut, refused, unknown = rows.notices()
+        assert cut.startswith("2 rows: cut off: the service did not say")
+        assert refused == "1 row: refused by the model"
+        assert unknown.startswith("1 row: ")
+        assert "mood" in unknown
+        for shown in (rows.as_text(), rows._repr_html_(), rows._repr_markdown_()):
+            assert cut in html.unescape(shown)
+        close_stores(10)
+    assert server.requests == 5
+
+
+def test_rows_that_are_as_they_should_be_have_no_notices(chat, server):
+    """Nothing is said where there is nothing to say."""
+    rows = chat.map(PROMPT, [*range(3)]).result()
+    assert rows.notices() == []
+    assert rows.as_text().startswith("3 rows, 3 answered\n\n")
 
 
 def test_a_rows_error_gives_advice_for_rows(chat, server, monkeypatch):
