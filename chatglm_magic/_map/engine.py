@@ -349,8 +349,15 @@ class Engine:
             value = self._value(answer.text)
         except ValueError:
             return None
-        end, odd = answer.finish_reason, answer.warnings
-        return Row(work.position, work.label, value, answer.text, cached=True, finish_reason=end, warnings=odd)
+        return Row(
+            work.position,
+            work.label,
+            value,
+            answer.text,
+            cached=True,
+            finish_reason=answer.finish_reason,
+            warnings=answer.warnings,
+        )
 
     # The workers
 

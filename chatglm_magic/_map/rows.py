@@ -23,8 +23,8 @@ from .source import Source
 _SHOWN = 10
 """Rows in the table that stands for all."""
 
-_TOLD = frozenset({"length", "not-streamed"})
-"""What the summary says of answers, and what nobody who waits for rows has to know."""
+_WELL = frozenset({"", "stop", "length"})
+"""How answers end of which the summary says enough."""
 
 Ending = Literal["", "stop", "error", "interrupted"]
 
@@ -201,9 +201,11 @@ class Rows(Sequence[Row]):
         """Return what should be known of some answers, that they may not be whole for instance, a sentence each."""
         count: Counter[str] = Counter()
         for row in self._rows.values():
-            odd = (*row.warnings,) if row.warnings and not row.error else ()
-            ends = "" if row.finish_reason in _TOLD or row.error else end_words(cast("Reason", row.finish_reason), odd)
-            count.update(filter(None, (ends, *notices(name for name in odd if name not in _TOLD))))
+            if row.error or (row.finish_reason in _WELL and not row.warnings):
+                continue
+            names = [name for name in row.warnings if name != "not-streamed"]  # nobody has seen it stream
+            ends = "" if row.finish_reason == "length" else end_words(cast("Reason", row.finish_reason), names)
+            count.update(filter(None, (ends, *notices(names))))
         return [tr("{rows}: {notice}", rows=_rows(found), notice=notice) for notice, found in count.items()]
 
     def _heading(self) -> list[str]:
