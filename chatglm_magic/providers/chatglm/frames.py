@@ -117,12 +117,13 @@ def read_frames(data: bytes) -> Reading:
         return Reading([_decode_frame(data)], clean=True)
     except _UNREADABLE:
         pieces = read_pieces(data, keep_halves=True)
+    values = [(one, piece.cut) for piece in pieces for one in _list(piece.value) or [piece.value]]
     frames: list[Frame] = []
-    for piece in pieces:
+    for value, cut in values:
         with suppress(RecursionError):
-            if isinstance(piece.value, dict) and not piece.cut:
-                frames.append(_frame(piece.value))
-    return Reading(frames, broken=len(frames) < len(pieces))
+            if isinstance(value, dict) and not cut:
+                frames.append(_frame(value))
+    return Reading(frames, broken=len(frames) < len(values))
 
 
 def whole_answer(body: bytes) -> bytes:

@@ -13,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -80,6 +81,7 @@ def read_pieces(data: bytes, *, keep_halves: bool = False) -> list[Piece]:
             position = start.end()
         try:
             value, end = _DECODER.raw_decode(text, position)
+            value = _once_more(value)
             halves = not keep_halves and (not whole or _ESCAPED_SURROGATE.search(text, position, end))
             clean = scrub(value) if halves else value
             pieces += _pieces(clean, value)
@@ -94,6 +96,14 @@ def read_pieces(data: bytes, *, keep_halves: bool = False) -> list[Piece]:
                 pieces.append(Piece(_salvage(broken), cut=True))
         position = end + len(text[end:]) - len(text[end:].lstrip())
     return pieces
+
+
+def _once_more(value: object) -> object:
+    """Return what a string holds that is JSON again, of a gateway that encodes it twice; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        with suppress(ValueError, RecursionError):
+            return _DECODER.decode(value)
+    return value
 
 
 def _pieces(clean: Any, value: Any) -> list[Piece]:  # noqa: ANN401 - JSON is any value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,6 +27,17 @@ def test_a_bad_frame_is_skipped(bad: bytes) -> None:
 
     assert (outcome.reply.text, outcome.error) == ("abc", None)
     assert outcome.reply.warnings in (["bad-frame"], [])
+
+
+@pytest.mark.parametrize("wrap", [json.dumps, lambda data: f"[{data}]"], ids=["encoded twice", "in a list"])
+def test_a_frame_that_a_gateway_has_wrapped_is_read(wrap: Callable[[str], str]) -> None:
+    """A frame inside a JSON string, or a list of frames, is what it holds."""
+    frames = [wrap(json.dumps(one)) for one in (*deltas("a", "ab"), FINISH)]
+    outcome = decode("".join(f"data: {one}\n\n" for one in frames).encode())
+
+    assert (outcome.reply.text, outcome.error, outcome.reply.warnings) == ("ab", None, [])
+    both = json.dumps([*deltas("a", "ab"), FINISH])
+    assert decode(f"data: {both}\n\n".encode()).reply.text == "ab"
 
 
 def test_a_whole_frame_behind_a_cut_one_counts() -> None:

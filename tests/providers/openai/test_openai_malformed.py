@@ -144,6 +144,19 @@ def test_half_characters_in_a_gateways_envelope(around: dict[str, object], said:
     assert (reply.text, reply.finish_reason) == (said, "stop")
 
 
+@pytest.mark.parametrize("before", [0, 9])
+def test_a_frame_that_is_encoded_twice_is_read(before: int) -> None:
+    """A chunk inside a JSON string is that chunk, wherever it stands; a string that holds none stays odd."""
+    frames = [json.dumps(json.dumps(one)) for one in (text("Hel"), text("lo"), END | {"usage": USAGE})]
+
+    reply = decode(sse(*[text("a")] * before, raw(*frames))).reply
+    assert (reply.text, reply.finish_reason, reply.warnings) == ("a" * before + "Hello", "stop", [])
+    assert reply.usage is not None
+
+    odd = decode(sse(text("a"), raw('"[no JSON"'), END)).reply
+    assert (odd.text, odd.warnings) == ("a", ["bad-frame"])
+
+
 @pytest.mark.parametrize("depth", [300, 900, 990, 1_000, 5_000, 200_000])
 @pytest.mark.parametrize("odd", ["\\ud800", "x"])
 def test_deep_nesting(depth: int, odd: str) -> None:
