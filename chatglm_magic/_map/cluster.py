@@ -49,6 +49,8 @@ _LOOK = 0.25
 """Seconds between two looks at which workers there are."""
 _PATIENCE = 10.0
 """Seconds for which the scheduler may be out of reach."""
+_WORKERLESS = 600.0
+"""Seconds for which there may be no workers: a queue of a computing centre may take that long to start some."""
 _LOSSES = 5
 """How often the worker may die that has a row."""
 _LAST_ANSWERS = 0.15
@@ -90,6 +92,11 @@ class OnDask(msgspec.Struct, frozen=True):
         if self.is_single:
             said = tr("{name} takes one request at a time, so only one Dask worker asks.", name=provider.name)
             warnings.warn_explicit(said, UserWarning, __name__.partition(".")[0], 1)  # no line of ours is shown
+
+    @property
+    def needs_this_loop(self) -> bool:
+        """Whether the client lives in the loop that runs in this thread, which must not be blocked."""
+        return bool(self.client.asynchronous)
 
     @property
     def is_single(self) -> bool:
@@ -169,7 +176,7 @@ class _Cluster:
         self._changed = asyncio.Event()
         self.was_seen = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
-        self._heard = time.monotonic()
+        self._heard = self._manned = time.monotonic()
         self._last_error: BaseException | None = None
         self._call: Any = None
 
@@ -284,15 +291,26 @@ class _Cluster:
 
     def _see(self, found: list[str], resized: Callable[[], object]) -> None:
         self._heard = time.monotonic()
-        if self._use(found):
-            resized()
-        if not found:
+        changed = self._use(found)
+        if found:
+            self._manned = time.monotonic()
+        else:
             self._wake_up()
+        if changed or not found:
+            resized()
         self._changed.set()
         self.was_seen.set()
 
     def _lost_contact(self) -> ChatGLMError | None:
         status = self._client.status
+        if time.monotonic() - self._manned > _WORKERLESS and not self.workers:
+            return ConnectError(
+                tr(
+                    "The Dask cluster has had no workers for {minutes} minutes; what was answered is kept. Start "
+                    "workers and run the map again: it goes on from there.",
+                    minutes=round(_WORKERLESS / 60),
+                )
+            )
         # One that is connected and says nothing may live in a notebook's loop, which has other things to do.
         is_silent = self._last_error is not None or status != _RUNNING
         if status not in {"closing", "closed"} and not (is_silent and time.monotonic() - self._heard > _PATIENCE):
@@ -334,11 +352,7 @@ class _Cluster:
 
     @contextmanager
     def following_pauses(self, paused: Callable[[float], object]) -> Generator[None]:
-        """Have all workers pause where one is refused, while the block runs.
-
-        Args:
-            paused: Called with the seconds of such a pause.
-        """
+        """Have all workers pause where one is refused, while the block runs; call `paused` with the seconds of that."""
         loop, topic = running_loop(), pause_topic(self.spec.map)
         pause_others = WeakMethod(self._pause_others)  # a client keeps its handlers for good
 
@@ -420,7 +434,7 @@ class ClusterEngine(Engine):
     @property
     def progress(self) -> Progress:
         """How far it is; in flight are the rows that workers have."""
-        return msgspec.structs.replace(super().progress, in_flight=self._out)
+        return msgspec.structs.replace(super().progress, in_flight=0 if self.obstacle else self._out)
 
     async def run(self) -> None:
         """Have all rows asked, as `Engine.run` does."""
@@ -449,6 +463,7 @@ class ClusterEngine(Engine):
         self._cluster.stop()
 
     def _resized(self) -> None:
+        self.obstacle = "" if self._cluster.workers else tr("the Dask cluster has no workers now")
         self.gate.allow(self._cluster.slots)
         self._grow()
         self._wake()
@@ -568,7 +583,7 @@ def _error_of(failure: Failure, worker: str, spec: ChunkSpec) -> ChatGLMError:
         case "connect" | "stalled" | "truncated" | "empty" | "protocol" | "tool_call":
             return ProviderError(said, kind=failure.kind, provider=spec.provider, model=spec.model)
         case kind:
-            return status_error(kind, what=said, remedy="")
+            return status_error(kind, what=said.rstrip(".。"), remedy="")
 
 
 def _not_run(error: Exception) -> ChatGLMError:

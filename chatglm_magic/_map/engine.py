@@ -35,6 +35,8 @@ ATTEMPTS = 4
 """How often a row is asked at most where the service fails; refusals do not count."""
 IN_A_ROW = 20
 """Rows that fail one after the other, by the service or the network, until nothing more is asked."""
+_RETRYING = 4
+"""Rows that may wait for another try, also where fewer are asked at once, before no new ones are begun."""
 PATIENCE = 600.0
 """Seconds for which a row may be refused."""
 _FIRST_WAIT = 0.5
@@ -110,12 +112,13 @@ class Engine:
         finish_reason: Why it ended; empty before that.
         length: How many rows were read.
         status: Why nothing has come yet, as the provider said last; empty for nothing.
+        obstacle: Why no row at all can be asked now; empty for nothing.
     """
 
     error: BaseException | None = None
     finish_reason: Ending = ""
     length = 0
-    status = ""
+    status = obstacle = ""
     _broken: Exception | None = None  # what the rows raised after those that were read
     _workers = _idle = 0
     _fed = _stopping = False
@@ -391,7 +394,7 @@ class Engine:
                     return self._refused.popleft()
                 if self._later and self._later[0][0] <= now:
                     return heapq.heappop(self._later)[2]
-                if self._ready:
+                if self._ready and len(self._later) < max(self.gate.limit, _RETRYING):
                     return self._ready.popleft()
                 if self._fed and not self._later:
                     return None
@@ -419,6 +422,7 @@ class Engine:
             self.gate.leave()
             raise
         except Exception as error:  # noqa: BLE001 - a user's provider may raise anything, and a row fails alone
+            self._note_spent(works, reply)
             self._fail(works, error, ticket)
         else:
             self.gate.answered(ticket)
@@ -433,24 +437,30 @@ class Engine:
             return self._question.request(self._template.fill(works[0].value), self._notify)
         return packed_request(self._question, self._template, [work.value for work in works])
 
+    def _note_spent(self, works: list[Work], reply: Reply) -> None:
+        """Note what a request without an answer took and said."""
+        tokens = _tokens_of(reply)
+        self._tokens += tokens
+        for number, work in enumerate(works):
+            work.tokens += _share(tokens, number, works)
+            work.said = self._clean(reply.text) if len(works) == 1 else ""
+
     def _notify(self, text: str) -> None:
         self.status = text
 
     def _answer(self, works: list[Work], reply: Reply, seconds: float) -> asyncio.Future[None] | None:
         """Take the answers of rows; return what is done once they are kept, if it has to be waited for."""
-        text = self._clean(reply.text)
-        usage = reply.usage
-        odd = tuple(reply.warnings)
-        tokens = (usage.total_tokens or usage.prompt_tokens + usage.completion_tokens) if usage is not None else 0
+        text, odd, tokens = self._clean(reply.text), tuple(reply.warnings), _tokens_of(reply)
         self._tokens += tokens
         texts = {0: text} if len(works) == 1 else packed_answers(text, len(works))
         kept = None
         for number, work in enumerate(works):
-            share = tokens // len(works) + (number < tokens % len(works))
+            share = _share(tokens, number, works)
             own = AnswerRow(texts.get(number, ""), reply.finish_reason or "stop", share, seconds, odd)
             if number in texts:
                 kept = self._answer_one(work, own, is_packed=len(works) > 1) or kept
             else:
+                work.tokens += share
                 self._ask_alone(work)
         return kept
 
@@ -458,6 +468,7 @@ class Engine:
         try:
             value = self._value(answer.text)
         except ValueError as misfit:
+            work.tokens, work.said = work.tokens + answer.tokens, answer.text
             if is_packed:
                 self._ask_alone(work)
             else:
@@ -470,7 +481,7 @@ class Engine:
             value,
             answer.text,
             attempts=work.attempts,
-            tokens=answer.tokens,
+            tokens=work.tokens + answer.tokens,
             seconds=seconds,
             finish_reason=answer.finish_reason,
             warnings=answer.warnings,
@@ -561,6 +572,17 @@ class Engine:
         if not row.cached:
             self.newest.append((value, row))
         self._on_row(row)
+
+
+def _tokens_of(reply: Reply) -> int:
+    """Return the tokens of a reply, read and written; 0 where the service did not say."""
+    usage = reply.usage
+    return (usage.total_tokens or usage.prompt_tokens + usage.completion_tokens) if usage is not None else 0
+
+
+def _share(tokens: int, number: int, works: list[Work]) -> int:
+    """Return how many of a request's tokens are one row's."""
+    return tokens // len(works) + (number < tokens % len(works))
 
 
 def _release(waiter: asyncio.Future[None]) -> None:

@@ -97,8 +97,10 @@ class MapJob(NeverPickled):
 
     @property
     def status(self) -> str:
-        """Why no row has been answered yet, in a sentence; empty once one was."""
-        return "" if self.is_done or self._engine.newest else self._engine.status
+        """Why no row can be asked, or none has been answered yet, in a sentence; empty for nothing."""
+        if self.is_done:
+            return ""
+        return self._engine.obstacle or ("" if self._engine.newest else self._engine.status)
 
     @property
     def newest(self) -> list[tuple[Any, str, Row]]:
@@ -142,7 +144,7 @@ class MapJob(NeverPickled):
         return self._future.done()
 
     def result(self, timeout: float | None = None) -> Rows:
-        """Wait in this thread, and return the rows. An interrupt stops the map.
+        """Wait in this thread, and return the rows. An interrupt stops the map, and its error has `.rows` too.
 
         Raises:
             ChatGLMError: What would have failed all other rows too; `.rows` holds those that are done.
@@ -150,6 +152,8 @@ class MapJob(NeverPickled):
         """
         if io_thread.is_current:
             raise ConfigError(tr("Here the map's own loop runs, so it is awaited: rows = await job."))
+        if self.setup.where is not None and self.setup.where.needs_this_loop:
+            raise ConfigError(tr("The Dask client lives in this loop, so the map is awaited: rows = await job."))
         try:
             if not self.wait(timeout):
                 msg = tr(
@@ -157,22 +161,29 @@ class MapJob(NeverPickled):
                     seconds=timeout,
                 )
                 raise TimeoutError(msg)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             self.stop()
             self.wait(_HANG_UP)
+            self._tell_kept(interrupt)
             raise
         return self.outcome()
+
+    def _tell_kept(self, interrupt: BaseException) -> None:
+        """Add to the error of an interrupt the rows that are kept, and words."""
+        interrupt.rows = self.rows  # type: ignore[attr-defined]  # of Python's own errors
+        interrupt.args = (tr("The map was stopped; what was answered is kept. Run it again: it goes on from there."),)
 
     def __await__(self) -> Generator[Any, None, Rows]:
         return self._wait().__await__()
 
     async def _wait(self) -> Rows:
-        """Wait in the running loop; a cancellation, as by a cell's interrupt, stops the map."""
+        """Wait in the running loop; a cancellation, as by a cell's interrupt, stops the map, and has `.rows` too."""
         try:
             with ticking():
                 await asyncio.wait({asyncio.wrap_future(self._future)})
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as interrupt:
             await self.halt()
+            self._tell_kept(interrupt)
             raise
         return self.outcome()
 
@@ -189,8 +200,9 @@ class MapJob(NeverPickled):
                 return
             try:
                 await asyncio.sleep(TICK)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as interrupt:
                 await self.halt()
+                self._tell_kept(interrupt)
                 raise
 
     def outcome(self) -> Rows:

@@ -36,12 +36,12 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         position: Where it stands in the input, from 0.
         index: Its label there: a list's position, a dictionary's key, the index of a Series.
         value: The answer: its text, or with a schema the value that it holds; None where there is none.
-        text: The answer as the model wrote it.
+        text: The answer as the model wrote it; of a row that failed, what it said last.
         error: Why the row failed, in a sentence; empty where it did not.
         kind: The kind of the failure, as `ChatGLMError.kind`; empty where there is none.
         cached: Whether the answer was there already: in the store, or given to an equal row.
         attempts: How often the row was asked.
-        tokens: Tokens read and written, if the service said; 0 for an answer that was there.
+        tokens: Tokens read and written in all its attempts, if the service said; 0 for an answer that was there.
         seconds: From the request that was answered to the end of its answer.
         finish_reason: Why the answer ended, as `Reply.finish_reason`: `length` of one that was cut off; empty where
             there is none.
@@ -147,16 +147,20 @@ class Rows(Sequence[Row]):
     def frame(self) -> Any:  # noqa: ANN401 - of pandas, or of polars where only that is installed
         """A DataFrame of all rows: value or its fields, error, kind, cached, attempts, tokens, seconds, finish_reason.
 
+        Where an answer has a field of such a name, that of the row is `row_error` and so on.
+
         Raises:
             ConfigError: Neither pandas nor polars is installed.
         """
         found = list(self)
         columns = _value_columns([row.value for row in found])
         for name in ("error", "kind", "cached", "attempts", "tokens", "seconds", "finish_reason"):
-            columns[name] = [getattr(row, name) for row in found]
+            columns[f"row_{name}" if name in columns else name] = [getattr(row, name) for row in found]
         if frame_library() == "pandas":
             pandas = import_module("pandas")
-            index = pandas.Index([row.index for row in found])
+            values = self.values
+            is_series = isinstance(values, pandas.Series)
+            index = values.index if is_series else pandas.Index([row.index for row in found])
             made = {name: pandas.Series(of, index, dtype=_dtype(of)) for name, of in columns.items()}
             return pandas.DataFrame(made, index)
         polars = import_module("polars")

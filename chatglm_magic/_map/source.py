@@ -199,6 +199,10 @@ def text_of(value: object) -> str:
     return str(value)
 
 
+_MISSING = "None"
+"""What stands for a value that is missing beside others, in whichever way a library writes it."""
+
+
 class Template:
     """A prompt with places for a row's value: `{it}`, and `{column}` for a table's columns, as they are called.
 
@@ -244,7 +248,8 @@ class Template:
         """Return whether there is nothing in a row that could be asked about: nothing at all that the prompt names."""
         if is_missing(value):
             return True
-        if not self.has_place or IT in self._roots or not isinstance(value, Mapping):
+        is_whole = IT in self._roots and IT not in self._columns
+        if not self.has_place or is_whole or not isinstance(value, Mapping):
             return False
         return all(name in value and is_missing(value[name]) for name in self._roots)
 
@@ -255,7 +260,7 @@ class Template:
         return {root: names[root] if isinstance(names[root], _PLAIN) else text_of(names[root]) for root in roots}
 
     def _names(self, value: object) -> Mapping[str, object]:
-        return {**value, IT: value} if self._is_table and isinstance(value, Mapping) else {IT: value}
+        return {IT: value, **value} if self._is_table and isinstance(value, Mapping) else {IT: value}
 
     def _root(self, path: str) -> str:
         """Return the name that a path starts at: a column may be called as a path is."""
@@ -264,12 +269,15 @@ class Template:
     def _at(self, path: str, names: Mapping[str, object]) -> str:
         if not path:
             return ""
-        if path == IT:
-            return text_of(names[IT])
         try:
-            return text_of(names[path] if path in names else resolve(path, names))
+            found = names[path] if path in names else resolve(path, names)
+            text = _MISSING if is_missing(found) else text_of(found)
         except Exception as error:  # noqa: BLE001 - a property may raise anything
             raise ConfigError(tr("This row has no {path}: {reason}.", path=f"{{{path}}}", reason=repr(error))) from None
+        if callable(found):  # nothing is called, and its text would differ each time
+            reason = tr("a function is no value")
+            raise ConfigError(tr("This row has no {path}: {reason}.", path=f"{{{path}}}", reason=reason))
+        return text
 
 
 def _unknown(name: str, columns: Sequence[str] | None) -> ConfigError:

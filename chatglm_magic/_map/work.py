@@ -29,6 +29,8 @@ class Work(msgspec.Struct, eq=False):
         failures: How often that failed in a way that may pass.
         refused_since: When it was first refused, on the monotonic clock; None if it was not.
         is_alone: Whether it is asked in a request of its own, though others are packed.
+        tokens: What its attempts without an answer took, as far as the service said.
+        said: What the last of them said.
     """
 
     position: int
@@ -40,6 +42,8 @@ class Work(msgspec.Struct, eq=False):
     failures: int = 0
     refused_since: float | None = None
     is_alone: bool = False
+    tokens: int = 0
+    said: str = ""
 
 
 def twin_of(row: Row, position: int, label: object) -> Row:
@@ -52,7 +56,8 @@ def twin_of(row: Row, position: int, label: object) -> Row:
 def failed_row(work: Work, error: Exception) -> Row:
     """Return the row of what failed."""
     kind = error.kind if isinstance(error, ChatGLMError) else "protocol"
-    return Row(work.position, work.label, error=_said(error), kind=kind, attempts=work.attempts)
+    said, spent = work.said, work.tokens
+    return Row(work.position, work.label, None, said, _said(error), kind, attempts=work.attempts, tokens=spent)
 
 
 def _said(error: Exception) -> str:

@@ -370,6 +370,21 @@ def test_stop_hangs_up_on_all_workers(chat, server, client):
     assert rows.values == answers(range(100))
 
 
+def test_a_cluster_without_workers_says_so(chat, server, tmp_path):
+    """Nothing is in flight then; the rows go on with the next worker."""
+    with cluster_of(0, tmp_path, {}) as empty, Client(empty) as client:
+        job = chat.map(PROMPT, range(10), client=client)
+        while not job.status:
+            time.sleep(0.05)
+        assert job.status == "the Dask cluster has no workers now"
+        assert job.progress.in_flight == 0
+        assert "no workers" in repr(job)
+
+        empty.scale(1)
+        assert job.result(60).values == answers(range(10))
+        assert job.status == ""
+
+
 @pytest.mark.usefixtures("store")
 def test_a_client_that_is_closed(chat, server, cluster):
     """Before the map nothing is sent; in its middle one sentence says so, and what was answered is kept."""
@@ -520,7 +535,10 @@ def test_a_client_of_the_notebooks_loop(chat, server, cluster):
 
     async def main():
         async with Client(cluster.scheduler_address, asynchronous=True) as client:
-            rows = await chat.map(PROMPT, range(30), client=client)
+            job = chat.map(PROMPT, range(30), client=client)
+            with pytest.raises(ConfigError, match="rows = await job"):
+                job.result()  # which would wait for ever in the client's own loop
+            rows = await job
             with pytest.raises(ConfigError, match="This Dask client is asynchronous"):
                 chat.map(PROMPT, dataframe.from_pandas(pd.Series([1]), npartitions=1), client=client)
         return rows

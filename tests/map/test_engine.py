@@ -13,7 +13,9 @@ from map_kit import RowServer, answers, engine, quick_gate, run, values
 from chatglm_magic import ConfigError
 from chatglm_magic._events import Finished, TextDelta
 from chatglm_magic._map import engine as module
+from chatglm_magic._map.gate import Gate
 from chatglm_magic._map.question import Question
+from chatglm_magic._schema.schema import Schema
 from chatglm_magic._store import AnswerRow
 
 
@@ -217,6 +219,47 @@ def test_a_service_that_is_gone_ends_the_map(glm, monkeypatch):
     assert made.error.kind == "connect"
     assert module.IN_A_ROW <= made.progress.failed <= module.IN_A_ROW + 64
     assert len(made.rows) == made.progress.failed
+
+
+@pytest.mark.parametrize("together", [1, 4, 64])
+def test_a_service_that_fails_is_not_asked_row_after_row(glm, monkeypatch, together):
+    """Rows that wait for another try count: no new ones are begun beside as many as may be asked at once."""
+    monkeypatch.setattr(module, "_FIRST_WAIT", 0.01)
+    begun = []
+
+    async def behave(asked):
+        begun.append(asked.row)
+        return await asked.refuse(500, "500")
+
+    made = run(engine(RowServer(glm, behave).url, (str(number) for number in range(2000)), gate=Gate(fixed=together)))
+
+    assert made.error.kind == "server"
+    assert module.IN_A_ROW <= made.progress.failed <= module.IN_A_ROW + together
+    assert len(set(begun)) <= module.IN_A_ROW + 2 * max(together, 4)
+    assert made.length <= module.IN_A_ROW + 4 * max(together, 4)
+
+
+def test_a_row_that_fails_holds_up_no_others(glm, monkeypatch):
+    """While one row waits for another try, the others are asked, also one at a time."""
+    monkeypatch.setattr(module, "_FIRST_WAIT", 0.2)
+
+    async def behave(asked):
+        return await asked.refuse(500, "500") if asked.row == "0" and asked.time < 3 else None
+
+    made = run(engine(RowServer(glm, behave).url, range(20), gate=Gate(fixed=1)))
+
+    assert values(made) == answers(range(20))
+    assert made.order[-1] == 0
+
+
+def test_what_failed_rows_took_and_said_is_told(glm):
+    """Tokens of answers that do not fit count, and the last of them is the row's text."""
+    question = Question("What of row {it}?", model="glm-4.7", schema=Schema.of(int))
+    made = run(engine(RowServer(glm).url, ["a"], question=question))
+
+    row = made.rows[0]
+    assert (row.kind, row.value, row.text) == ("protocol", None, "answer to a")
+    assert row.tokens == made.progress.tokens == 7 * row.attempts > 0
 
 
 def test_a_row_may_be_refused_for_ten_minutes(glm, monkeypatch):

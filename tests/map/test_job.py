@@ -498,6 +498,44 @@ def test_rows_that_are_as_they_should_be_have_no_notices(chat, server):
     assert rows.as_text().startswith("3 rows, 3 answered\n\n")
 
 
+def test_a_frame_loses_no_field_and_no_index(chat, server):
+    """Fields of an answer keep their names beside those of the row, and labels their index."""
+
+    async def behave(asked):
+        return await asked.say('{"error": "E42", "seconds": 12}')
+
+    server._behave = behave
+    index = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["k", "j"])
+    frame = chat.map(PROMPT, pd.Series(["x", "y"], index), schema="error, seconds int").result().frame
+
+    assert frame["error"].tolist() == ["E42", "E42"]
+    assert frame["seconds"].tolist() == [12, 12]
+    assert frame["row_error"].tolist() == ["", ""]
+    assert frame["kind"].tolist() == ["", ""]
+    assert frame.index.equals(index)
+    assert list(frame.index.names) == ["k", "j"]
+
+
+def test_an_interrupt_has_the_rows(chat, server):
+    """Whoever waited and was interrupted finds in the error what was answered, and what to do."""
+
+    async def main():
+        job = chat.map(PROMPT, range(50), concurrency=2)
+        waiting = asyncio.ensure_future(job._wait())
+        while job.progress.done < 6:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError, match="what was answered is kept") as caught:
+            await waiting
+        return caught.value.rows
+
+    server.delay = 0.02
+    rows = asyncio.run(main())
+    assert rows.finish_reason == "interrupted"
+    assert rows.values[:4] == answers(range(4))
+    assert None in rows.values
+
+
 def test_a_rows_error_gives_advice_for_rows(chat, server, monkeypatch):
     """What helps a conversation does not help a row."""
     monkeypatch.setattr(engine, "_FIRST_WAIT", 0.001)

@@ -51,6 +51,22 @@ def test_a_series_keeps_none_where_there_is_no_answer():
     assert source.column([0, 1], [1, 2]).dtype == "int64"
 
 
+def test_a_value_that_is_missing_beside_others_reads_alike_in_all_libraries():
+    """None, NaN and NA are one word, so that the same row is the same request; of functions nothing is sent."""
+    template = Template("Describe {title}: {price}", ("title", "price"))
+    for missing in (None, float("nan"), np.nan, pd.NA, pd.NaT):
+        assert template.fill({"title": "Up", "price": missing}) == "Describe Up: None"
+    with pytest.raises(ConfigError, match="a function is no value"):
+        Template("X {it.upper}").fill("x")
+
+
+def test_a_column_may_be_called_it():
+    """Then `{it}` is that column, and nothing else of the row is sent."""
+    template = Template("Judge {it}", ("it", "other"))
+    assert template.fill({"it": "x", "other": "secret"}) == "Judge x"
+    assert template.lacks({"it": None, "other": "secret"})
+
+
 def test_what_has_no_length_is_read_one_row_at_a_time():
     """A generator's next row is taken when it is asked for, and goes on where it was."""
     taken = []
