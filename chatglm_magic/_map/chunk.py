@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 from distributed import get_worker
 
-from .._credentials import mask_of, seen_keys
-from .._errors import ChatGLMError, ConfigError, ErrorKind, MissingKeyError
-from .._event_loops import call_soon, io_thread
-from .._language import Language, speaking
+from .._credentials import KEY_NAMES, mask_of, seen_keys
+from .._errors import ChatGLMError, ConfigError, ErrorKind, MissingKeyError, ProviderError, status_error
+from .._event_loops import TICK, call_soon, io_thread
+from .._language import Language, speaking, tr
 from .._messages import ChatOptions
 from .._redaction import refuse_keys
 from .._resolve import environment_options, resolve
@@ -117,12 +117,16 @@ class _Running:
         self.turn = asyncio.Lock()
         self.engine: Engine | None = None
         self.is_stopped = False
+        self._share: int | None = None  # the last that was told; chunks that were sent before may bring another one
 
-    def steer(self, share: int) -> None:
-        """Ask so many rows at once from now on; 0 to hang up."""
-        if share:
-            self.gate.allow(share)
-            return
+    def allow(self, share: int, *, is_told: bool = False) -> None:
+        """Ask so many rows at once from now on; what is told goes before what a chunk brings."""
+        if is_told:
+            self._share = share
+        self.gate.allow(share if self._share is None else self._share)
+
+    def stop(self) -> None:
+        """Hang up."""
         self.is_stopped = True
         if self.engine is not None:
             self.engine.stop()
@@ -173,14 +177,23 @@ class PackedChunk:
         return run_chunk, self._arguments
 
 
-def steer(name: str, share: int) -> None:
-    """Have a map ask so many rows at once on this worker from now on; 0 to end it here and hang up."""
+async def steer(name: str, share: int) -> None:
+    """Have a map ask so many rows at once on this worker from now on, and return once no more are in flight."""
     with _guard:
-        running = _maps.get(name) if share else _maps.pop(name, None)
-        if not share:
-            _ended.append(name)
+        running = _maps.get(name)
     if running is not None:
-        call_soon(io_thread.loop(), lambda: running.steer(share))
+        running.allow(share, is_told=True)
+        while running.gate.in_flight > share:  # noqa: ASYNC110 - they end in another loop
+            await asyncio.sleep(TICK)
+
+
+def stop(name: str) -> None:
+    """End a map on this worker, and hang up."""
+    with _guard:
+        running = _maps.pop(name, None)
+        _ended.append(name)
+    if running is not None:
+        call_soon(io_thread.loop(), running.stop)
 
 
 def pause_topic(name: str) -> str:
@@ -201,7 +214,7 @@ async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any
         async with running.turn, shared_connections(max(MOST, share)):
             if running.is_stopped:
                 return ChunkResult()
-            running.gate.allow(share)
+            running.allow(share)
             answers = _Answers()
             numbered = ((position, position, value) for position, value in rows)
             engine = Engine(
@@ -260,3 +273,25 @@ def _failure(error: BaseException) -> Failure:
     said = str(error) if isinstance(error, ChatGLMError) else f"{type(error).__name__}: {error}"
     is_config = isinstance(error, ConfigError)
     return Failure("config" if is_config else kind, _masked(said), isinstance(error, MissingKeyError))
+
+
+def error_of(failure: Failure, worker: str, spec: ChunkSpec) -> ChatGLMError:
+    """Return the error for what failed on a worker."""
+    if failure.is_missing_key:
+        return MissingKeyError(
+            tr(
+                "The Dask worker {worker} has no key for {name}. Keys are sent to no worker: set {variable} in its "
+                "environment before it starts, or keep the key on its machine with %chatglm login.",
+                worker=worker,
+                name=spec.base_url or spec.provider,
+                variable=KEY_NAMES.get(spec.provider, ""),
+            )
+        )
+    said = tr("On the Dask worker {worker}: {reason}", worker=worker, reason=failure.message)
+    match failure.kind:
+        case "config":
+            return ConfigError(said)
+        case "connect" | "stalled" | "truncated" | "empty" | "protocol" | "tool_call":
+            return ProviderError(said, kind=failure.kind, provider=spec.provider, model=spec.model)
+        case kind:
+            return status_error(kind, what=said.rstrip(".。"), remedy="")

@@ -14,7 +14,7 @@ import pickle
 import time
 import uuid
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 from weakref import WeakMethod, WeakSet
@@ -23,8 +23,7 @@ import cloudpickle
 import msgspec
 from distributed import Client, KilledWorker
 
-from .._credentials import KEY_NAMES
-from .._errors import ChatGLMError, ConfigError, ConnectError, ErrorKind, MissingKeyError, ProviderError, status_error
+from .._errors import ChatGLMError, ConfigError, ConnectError, ErrorKind
 from .._event_loops import call_soon, running_loop
 from .._events import Event
 from .._language import language, tr
@@ -33,7 +32,7 @@ from .._resolve import Target
 from .._schema.schema import Schema
 from .._store import AnswerRow
 from ..providers import PROVIDERS
-from .chunk import ChunkResult, ChunkSpec, Failure, PackedChunk, pause, pause_topic, steer
+from .chunk import ChunkResult, ChunkSpec, Failure, PackedChunk, error_of, pause, pause_topic, steer, stop
 from .engine import IN_A_ROW, Engine, Progress
 from .gate import MOST, Gate
 from .question import Question
@@ -174,6 +173,7 @@ class _Cluster:
         self._flights: dict[asyncio.Task[ChunkResult], str] = {}
         self._waited: WeakSet[asyncio.Task[ChunkResult]] = WeakSet()
         self._changed = asyncio.Event()
+        self._held: set[str] = set()  # workers that begin once the others have fewer rows in flight
         self.was_seen = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._heard = self._manned = time.monotonic()
@@ -229,7 +229,8 @@ class _Cluster:
     async def _free_worker(self) -> str:
         while True:
             busy = list(self._flights.values())
-            free = [worker for worker in self.workers if busy.count(worker) < _AT_A_WORKER]
+            ready = (worker for worker in self.workers if worker not in self._held)
+            free = [worker for worker in ready if busy.count(worker) < _AT_A_WORKER]
             if free and self._client.status == _RUNNING:
                 return min(free, key=busy.count)
             if self.is_stopped:
@@ -345,10 +346,22 @@ class _Cluster:
                 self._waited.add(task)
             asking.add(worker)
             task.cancel()
-        for worker in stay:
-            self._steer([worker], self.share(worker))
+        told = {self._tell([worker], steer, self.share(worker)) for worker in stay}
+        if told and self._where.concurrency is not None:
+            self._begin_later({worker for worker in wanted if worker not in stay}, told)
         self._changed.set()
         return True
+
+    def _begin_later(self, workers: set[str], told: set[asyncio.Task[None]]) -> None:
+        """Have workers begin once the others were told to ask fewer rows, and do."""
+
+        async def begin() -> None:
+            await asyncio.wait(told)
+            self._held -= workers
+            self._changed.set()
+
+        self._held |= workers
+        self._keep(begin())
 
     @contextmanager
     def following_pauses(self, paused: Callable[[float], object]) -> Generator[None]:
@@ -376,32 +389,31 @@ class _Cluster:
     def _pause_others(self, worker: str, seconds: float) -> None:
         self._tell([other for other in self.workers if other != worker], pause, seconds)
 
-    def _steer(self, workers: list[str], share: int) -> None:
-        """Have workers ask so many rows at once from now on; 0 to hang up."""
-        self._tell(workers, steer, share)
-
-    def _tell(self, workers: list[str], what: Callable[[str, Any], object], value: float) -> None:
-        """Call a function on workers, with the map's name and a value."""
-        if self._client.status != _RUNNING or not workers:
-            return
+    def _tell(self, workers: list[str], what: Callable[..., object], *values: float) -> asyncio.Task[None]:
+        """Call a function on workers, with the map's name and some values; return what ends when it has."""
 
         def call() -> Awaitable[Any]:
-            told: Awaitable[Any] = self._client.run(what, self.spec.map, value, workers=workers, on_error="ignore")
+            told: Awaitable[Any] = self._client.run(what, self.spec.map, *values, workers=workers, on_error="ignore")
             return told
 
         async def tell() -> None:
-            with suppress(Exception):  # of a worker that is gone, nothing is asked any more
-                await self._in_clients_loop(call)
+            if self._client.status == _RUNNING and workers:
+                with suppress(Exception):  # of a worker that is gone, nothing is asked any more
+                    await self._in_clients_loop(call)
 
-        task = running_loop().create_task(tell())
+        return self._keep(tell())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     def stop(self) -> None:
         """Have all workers hang up; their chunks return what they have."""
         self.is_stopped = True
         self._changed.set()
-        self._steer(list(self.workers), 0)
+        self._tell(list(self.workers), stop)
 
 
 async def _nobody(_: Request) -> AsyncGenerator[Event]:
@@ -541,14 +553,14 @@ class ClusterEngine(Engine):
                 kept = self._answer_one(work, answer, is_packed=False) or kept
                 continue
             self._finish(work, msgspec.structs.replace(row, index=work.label, attempts=work.attempts))
-            error = _error_of(Failure(cast("ErrorKind", row.kind), row.error), worker, self._spec)
+            error = error_of(Failure(cast("ErrorKind", row.kind), row.error), worker, self._spec)
             if verdict_of(error) == "again" and row.kind != "protocol":  # which a misfit of the schema is too
                 self._count_failure(error)
             else:
                 self._in_a_row = 0
         self._refused.extend(open_works.values())
         if result.failure is not None:
-            self._halt(_error_of(result.failure, worker, self._spec))
+            self._halt(error_of(result.failure, worker, self._spec))
         self._wake()
         if kept is not None:
             await asyncio.shield(kept)
@@ -562,28 +574,6 @@ class ClusterEngine(Engine):
 def _is_suspect(work: Work) -> bool:
     """Return whether a row may be what its workers died of, and so goes alone."""
     return work.failures > 1
-
-
-def _error_of(failure: Failure, worker: str, spec: ChunkSpec) -> ChatGLMError:
-    """Return the error for what failed on a worker."""
-    if failure.is_missing_key:
-        return MissingKeyError(
-            tr(
-                "The Dask worker {worker} has no key for {name}. Keys are sent to no worker: set {variable} in its "
-                "environment before it starts, or keep the key on its machine with %chatglm login.",
-                worker=worker,
-                name=spec.base_url or spec.provider,
-                variable=KEY_NAMES.get(spec.provider, ""),
-            )
-        )
-    said = tr("On the Dask worker {worker}: {reason}", worker=worker, reason=failure.message)
-    match failure.kind:
-        case "config":
-            return ConfigError(said)
-        case "connect" | "stalled" | "truncated" | "empty" | "protocol" | "tool_call":
-            return ProviderError(said, kind=failure.kind, provider=spec.provider, model=spec.model)
-        case kind:
-            return status_error(kind, what=said.rstrip(".。"), remedy="")
 
 
 def _not_run(error: Exception) -> ChatGLMError:
