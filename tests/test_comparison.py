@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import aclosing
 
 import pytest
@@ -56,17 +55,15 @@ def test_each_model_gets_the_same(chat):
 
 
 def test_they_are_asked_at_once(chat):
-    """All together take as long as the slowest, and their events come interleaved."""
+    """The quick one speaks before the slow one has ended, and their events come interleaved."""
 
     async def heard() -> list[str]:
         comparison = Comparison(["slow", "a"])
         async with aclosing(chat.stream_columns("?", comparison)) as events:
             return [event.column async for event in events]
 
-    started = time.perf_counter()
     order = asyncio.run(heard())
 
-    assert time.perf_counter() - started < 0.9
     assert order.index("a") < len(order) - 1 - order[::-1].index("slow")
     assert [len(order) - order[::-1].index(name) for name in ("a", "slow")] == sorted(
         len(order) - order[::-1].index(name) for name in ("a", "slow")
