@@ -2,7 +2,8 @@
 
 A chunk brings along what is asked and who answers, never a key: the provider is made here, with a key of the worker's
 own environment or keyring, and addresses of this machine mean the worker's own. Each worker runs one chunk of a map
-at a time, in one event loop, behind one gate that outlives the chunks.
+at a time, in one event loop, behind one gate that outlives the chunks. What a chunk tells of a failure becomes an error
+again in the client, by `error_of`.
 """
 
 from __future__ import annotations

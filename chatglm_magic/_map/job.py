@@ -152,7 +152,7 @@ class MapJob(NeverPickled):
         """
         if io_thread.is_current:
             raise ConfigError(tr("Here the map's own loop runs, so it is awaited: rows = await job."))
-        if self.setup.where is not None and self.setup.where.needs_this_loop:
+        if not self.is_done and self.setup.where is not None and self.setup.where.needs_this_loop:
             raise ConfigError(tr("The Dask client lives in this loop, so the map is awaited: rows = await job."))
         try:
             if not self.wait(timeout):

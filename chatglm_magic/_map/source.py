@@ -190,17 +190,27 @@ def is_missing(value: object) -> bool:
 
 
 def text_of(value: object) -> str:
-    """Return the text that stands for a value in a prompt: text as it is, lists and mappings as JSON."""
+    """Return the text that stands for a value in a prompt: text as it is, lists and mappings as JSON.
+
+    What is missing reads alike whichever library wrote it: null in JSON, `None` alone.
+    """
     if isinstance(value, str):
         return value
-    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
-        plain = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
-        return json.dumps(plain, ensure_ascii=False, default=str)
-    return str(value)
+    if isinstance(value, Mapping):
+        return _json({name: _known(item) for name, item in value.items()})
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        return _json(list(map(_known, items)))
+    return str(_known(value))
 
 
-_MISSING = "None"
-"""What stands for a value that is missing beside others, in whichever way a library writes it."""
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _known(value: object) -> object:
+    """Return a value as it is, and None for one that is missing."""
+    return value if isinstance(value, Mapping) or not is_missing(value) else None
 
 
 class Template:
@@ -256,8 +266,8 @@ class Template:
     def fields(self, value: object) -> dict[str, object]:
         """Return what of a row the prompt names, by name; the whole value as `it` where it names nothing."""
         names = self._names(value)
-        roots = self._roots or (IT,)
-        return {root: names[root] if isinstance(names[root], _PLAIN) else text_of(names[root]) for root in roots}
+        found = {root: _known(names[root]) for root in self._roots or (IT,)}
+        return {root: value if isinstance(value, _PLAIN) else text_of(value) for root, value in found.items()}
 
     def _names(self, value: object) -> Mapping[str, object]:
         return {IT: value, **value} if self._is_table and isinstance(value, Mapping) else {IT: value}
@@ -271,7 +281,7 @@ class Template:
             return ""
         try:
             found = names[path] if path in names else resolve(path, names)
-            text = _MISSING if is_missing(found) else text_of(found)
+            text = text_of(found)
         except Exception as error:  # noqa: BLE001 - a property may raise anything
             raise ConfigError(tr("This row has no {path}: {reason}.", path=f"{{{path}}}", reason=repr(error))) from None
         if callable(found):  # nothing is called, and its text would differ each time

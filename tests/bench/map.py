@@ -3,11 +3,11 @@
     python -m tests.bench.map [--rows N] [--runs N] [--concurrency N] [--pieces N ...]
 
 The server is a process of its own that answers each request with a word, or with a sentence in as many pieces as are
-asked for. `limit` is a bare loop of aiohttp and
-orjson, with the same number of requests in flight and one pool of connections; `ours` is `Chat.map` with a store, each
-answer kept; `resumed` is the same once more, with all answers there. Each runs in a process of its own, a few rows
-before the clock starts, so that no import counts. What memory grows by is told without the results themselves. Where
-they are installed, `openai` with a semaphore and `litellm.batch_completion` run beside them, over fewer rows:
+asked for. `limit` is a bare loop of aiohttp and orjson, with the same number of requests in flight and one pool of
+connections; `ours` is `Chat.map` with a store, each answer kept; `resumed` is the same once more, with all answers
+there. Each runs in a process of its own, a few rows before the clock starts, so that no import counts. What memory
+grows by is told without the results themselves. Where they are installed, `openai` with a semaphore and
+`litellm.batch_completion` run beside them, over fewer rows:
 `--others N`.
 """
 

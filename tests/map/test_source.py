@@ -56,6 +56,8 @@ def test_a_value_that_is_missing_beside_others_reads_alike_in_all_libraries():
     template = Template("Describe {title}: {price}", ("title", "price"))
     for missing in (None, float("nan"), np.nan, pd.NA, pd.NaT):
         assert template.fill({"title": "Up", "price": missing}) == "Describe Up: None"
+        assert Template("All of {it}", ("price",)).fill({"price": missing}) == 'All of {"price": null}'
+        assert template.fields({"title": "Up", "price": missing}) == {"title": "Up", "price": None}
     with pytest.raises(ConfigError, match="a function is no value"):
         Template("X {it.upper}").fill("x")
 

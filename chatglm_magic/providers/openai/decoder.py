@@ -182,7 +182,7 @@ class OpenAIDecoder:
         for choice in frame.choices:
             delta, content = choice.delta, choice.delta.content or ""
             before = self._count
-            self._choices.index = 0
+            self._choices.begin()
             self._add_thinking(delta.reasoning_content or delta.reasoning or "")
             if not (choice.finish_reason and content and self._repeats(content)):
                 self._add_text(content)

@@ -223,6 +223,10 @@ class Choices:
         """Whether a choice with the index 0 is certainly the answer's."""
         return not self._later and (self._counts or not self.index)
 
+    def begin(self) -> None:
+        """Note a choice with the index 0, of which it is `settled` that it is the answer's."""
+        self.index = 0
+
     def pick(self, choice: dict[str, Any], *, certain: bool) -> list[dict[str, Any]]:
         """Return the choices to be read now; a new lower `index` takes the place of all that was read.
 
