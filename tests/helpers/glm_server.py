@@ -111,12 +111,18 @@ class FakeGLM(Script):
         # Cancelling handlers when the client is gone is how `aborted` is counted.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
-        await site.start()
-        self.port = runner.addresses[0][1]
+        listening = socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(runner, listening, ssl_context=self._tls).start()
+        self.port = listening.getsockname()[1]
         self._ready.set()
         await self._stop.wait()
+        # asyncio loses a connection that was accepted in the round in which its server closes (python/cpython#109564),
+        # and aiohttp closes those that it knows: first no more are accepted, and a few rounds make the last ones known.
+        self._loop.remove_reader(listening)
+        for _ in range(5):
+            await asyncio.sleep(0)
         await runner.cleanup()
+        await asyncio.sleep(0)  # the round in which their sockets are closed
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         recorded = await record(request)
