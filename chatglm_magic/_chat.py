@@ -21,7 +21,7 @@ from ._event_loops import FairLock, ticking
 from ._events import Event
 from ._extras import Extras
 from ._language import tr
-from ._messages import ChatOptions, Message, Request, content_of, limit_pictures
+from ._messages import ChatOptions, Message, Request, check_prompt, content_of, limit_pictures
 from ._redaction import StreamRedactor, refuse_keys, reply_redactor, without_keys
 from ._reply import Reply
 from ._resolve import Target, configured_options, resolve
@@ -255,8 +255,7 @@ class Chat(NeverPickled, Comparing):
             SchemaError: No answer can be held to the schema; nothing was sent.
             ReplyFormatError: The answer does not fit the schema.
         """
-        if not prompt.strip():
-            raise ConfigError(tr("There is nothing to ask: the prompt is empty."))
+        check_prompt(prompt)
         extras = self._extras(fields, at)
         prompt = extras.attached.added_to(prompt)
         asked = self._asked(options, fields)
@@ -351,6 +350,7 @@ class Chat(NeverPickled, Comparing):
         Raises:
             ConfigError: Nobody can be asked so.
         """
+        check_prompt(prompt)
         asked = self._asked(options, fields)
         target = target or self.target_for(asked)
         return target, self._request(prompt, asked, target, None, Extras(), remember=False)
@@ -385,6 +385,7 @@ class Chat(NeverPickled, Comparing):
         Raises:
             ConfigError: An option is unknown, or the prompt holds one of the user's keys.
         """
+        check_prompt(prompt)
         extras = self._extras(fields, at)
         prompt = extras.attached.added_to(prompt)
         asked = self._asked(options, fields)

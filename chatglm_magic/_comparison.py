@@ -17,7 +17,7 @@ from ._conversation.conversation import Conversation, InsertPoint, Turn
 from ._errors import ConfigError
 from ._events import ColumnEvent, Event
 from ._language import tr
-from ._messages import ChatOptions, Message
+from ._messages import ChatOptions, Message, check_prompt
 from ._reply import Reply, frame_library
 from ._resolve import Target, resolve_or_say
 
@@ -145,6 +145,7 @@ class Comparing(Conversation):
         Raises:
             ChatGLMError: All of them failed; one that fails alone is in `Comparison.errors`.
         """
+        check_prompt(prompt)
         comparison = Comparison(models)
         async with aclosing(self.stream_columns(prompt, comparison, options, **how)) as events:
             async for _ in events:

@@ -96,6 +96,15 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(part for part in self.content if isinstance(part, ImagePart))
 
 
+def check_prompt(prompt: object) -> None:
+    """Raise ConfigError for a question that cannot be asked: it is no text, or blank."""
+    if not isinstance(prompt, str):
+        kind = type(prompt).__name__
+        raise ConfigError(tr("A prompt is text, not a value of type {type}. Nothing was sent.", type=kind))
+    if not prompt.strip():
+        raise ConfigError(tr("There is nothing to ask: the prompt is empty."))
+
+
 def content_of(text: str, pictures: Sequence[ImagePart]) -> Content:
     """Return a question's content: its text, and its pictures where it has any."""
     return (TextPart(text), *pictures) if pictures else text

@@ -254,6 +254,26 @@ def test_an_empty_prompt_is_refused_before_anything_is_sent():
     assert provider.requests == []
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda chat: asyncio.run(chat.send(None)),
+        lambda chat: chat.request(None),
+        lambda chat: chat.map(None, ["a"]),
+        lambda chat: chat.plan_map(None, ["a"]),
+        lambda chat: asyncio.run(chat.compare(None, models=["a", "b"])),
+    ],
+)
+def test_a_prompt_is_text(ask):
+    """Whatever asks says so."""
+    provider = Scripted()
+
+    with pytest.raises(ConfigError, match=r"text, not a value of type NoneType\. Nothing was sent"):
+        ask(Chat(provider))
+
+    assert provider.requests == []
+
+
 def test_one_question_may_go_to_another_provider():
     """A choice for one question leaves the conversation's own provider alone."""
     own, other = Scripted(), Scripted(TextDelta("Other."), Finished("stop"))

@@ -70,6 +70,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Rows(Sequence[Row]):
     """The rows of a map, in the input's order; those that were not asked have no answer and no error.
 
+    A pickle or a copy of them holds the answers and the column's form, but neither input nor map: it cannot `retry`.
+
     Args:
         source: What was mapped over.
         rows: The rows by position; what is not in it was not asked.
@@ -101,6 +103,9 @@ class Rows(Sequence[Row]):
         self._rows = rows
         self._length = length
         self._again = again
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rows_of_column, (self.values, self._rows, self._length, self.finish_reason)
 
     def __len__(self) -> int:
         return self._length
@@ -256,6 +261,11 @@ class Rows(Sequence[Row]):
     def _repr_llm_(self) -> str:
         """Return the text by which a prompt that names these rows describes them."""
         return self.as_text()
+
+
+def _rows_of_column(column: object, rows: dict[int, Row], length: int, finish_reason: Ending) -> Rows:
+    """Return rows whose answers made this column, which has their input's form."""
+    return Rows(Source.of(column), rows, length, finish_reason)
 
 
 def _rows(count: int) -> str:

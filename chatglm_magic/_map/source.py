@@ -21,6 +21,7 @@ import msgspec
 from .._errors import ConfigError
 from .._language import join_sentences, tr
 from .._markdown.fences import fenced
+from .._messages import check_prompt
 from .._prompting.template import pieces, resolve, root_of
 
 IT = "it"
@@ -228,8 +229,7 @@ class Template:
     """
 
     def __init__(self, prompt: str, columns: Sequence[str] | None = None) -> None:
-        if not prompt.strip():
-            raise ConfigError(tr("There is nothing to ask: the prompt is empty."))
+        check_prompt(prompt)
         self.prompt = prompt
         self._pieces = list(pieces(prompt, columns or ()))
         self._columns = frozenset(columns or ())

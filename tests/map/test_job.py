@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import html
 import pickle
 import threading
@@ -599,6 +600,38 @@ def test_a_plan_of_what_is_read_once_is_refused(chat):
     """It would use the rows up."""
     with pytest.raises(ConfigError, match="only once"):
         chat.plan_map(PROMPT, iter([1, 2]))
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        ["a", "bad", "b"],
+        {"x": "a", "y": "bad", "z": "b"},
+        pd.Series(["a", "bad", "b"], index=["k", "k", "m"]),
+        pd.DataFrame({"it": ["a", "bad", "b"]}, index=["k", "k", "m"]),
+        pl.Series(["a", "bad", "b"]),
+        pa.array(["a", "bad", "b"]),
+        iter(["a", "bad", "b"]),
+    ],
+    ids=lambda over: f"{type(over).__module__}.{type(over).__name__}",
+)
+@pytest.mark.parametrize("copied", [lambda rows: pickle.loads(pickle.dumps(rows)), copy.deepcopy])  # noqa: S301 - our own
+def test_rows_are_pickled_without_their_map(chat, server, over, copied):
+    """With their answers, errors, labels and the input's form; a key would be in the map."""
+
+    async def behave(asked):
+        return await asked.refuse(400, "1301") if asked.row == "bad" else None
+
+    server._behave = behave
+    rows = chat.map(PROMPT, over).result()
+    there = copied(rows)
+
+    assert list(there) == list(rows)
+    assert type(there.values) is type(rows.values)
+    assert there.frame.equals(rows.frame)
+    assert (there.summary(), there.finish_reason) == (rows.summary(), "stop")
+    with pytest.raises(ConfigError, match="run the map again"):
+        there.retry()
 
 
 def test_a_job_is_never_pickled(chat):
