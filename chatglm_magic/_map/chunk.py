@@ -20,18 +20,16 @@ from distributed import get_worker
 from .._credentials import KEY_NAMES, mask_of, seen_keys
 from .._errors import ChatGLMError, ConfigError, ErrorKind, MissingKeyError, ProviderError, status_error
 from .._event_loops import TICK, call_soon, io_thread
-from .._language import Language, speaking, tr
+from .._language import Language, join_sentences, speaking, tr
 from .._messages import ChatOptions
 from .._redaction import refuse_keys
 from .._resolve import environment_options, resolve
 from .._schema.schema import Schema
-from .._store import AnswerRow
 from .._transport import shared_connections, single_attempts
 from .engine import Engine
 from .gate import MOST, Gate
 from .question import Question
 from .rows import Row
-from .source import Template
 from .stages import packed_stage, row_stage
 
 
@@ -79,12 +77,12 @@ class ChunkResult(msgspec.Struct, frozen=True):
     """What came of a chunk.
 
     Attributes:
-        rows: The rows that are done, without values, each with the reason for which its answer ended.
+        rows: The rows that are done, without their values and labels.
         requests: How many requests were sent.
         failure: What ended it before its end; None if nothing did.
     """
 
-    rows: Sequence[tuple[Row, str]] = ()
+    rows: Sequence[Row] = ()
     requests: int = 0
     failure: Failure | None = None
 
@@ -216,7 +214,6 @@ async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any
             if running.is_stopped:
                 return ChunkResult()
             running.allow(share)
-            answers = _Answers()
             numbered = ((position, position, value) for position, value in rows)
             engine = Engine(
                 running.question,
@@ -225,7 +222,6 @@ async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any
                 gate=running.gate,
                 packed=running.packed,
                 total=len(rows),
-                kept=answers,
                 check=refuse_keys,
                 clean=_masked,
             )
@@ -236,33 +232,11 @@ async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any
                 running.engine = None
             if engine.error is not None:
                 running.is_stopped = True  # the rows of the next chunk would meet it too
-    return _result(running.question, engine, dict(rows), answers)
-
-
-def _result(question: Question, engine: Engine, values: dict[int, Any], answers: _Answers) -> ChunkResult:
-    template = Template(question.prompt, question.columns)
-    found = []
-    for row in engine.rows.values():
-        reason = "" if row.error else answers.reasons.get(question.key(template.fill(values[row.position])), "stop")
-        found.append((msgspec.structs.replace(row, value=None, index=None, error=_masked(row.error)), reason))
+    done = [
+        msgspec.structs.replace(row, value=None, index=None, error=_masked(row.error)) for row in engine.rows.values()
+    ]
     failure = None if engine.error is None else _failure(engine.error)
-    return ChunkResult(found, engine.progress.requests, failure)
-
-
-class _Answers:
-    """Keeps only why answers ended: they are kept for good where the map was begun."""
-
-    def __init__(self) -> None:
-        self.reasons: dict[bytes, str] = {}
-
-    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, AnswerRow]:  # noqa: ARG002 - the protocol's
-        """Return nothing: what is there already is not sent to a worker."""
-        return {}
-
-    def keep(self, answers: Sequence[tuple[bytes, AnswerRow]], done: Callable[[], None]) -> None:
-        """Remember the reasons."""
-        self.reasons.update((key, answer.finish_reason) for key, answer in answers)
-        done()
+    return ChunkResult(done, engine.progress.requests, failure)
 
 
 def _masked(text: str) -> str:
@@ -278,16 +252,16 @@ def _failure(error: BaseException) -> Failure:
 
 def error_of(failure: Failure, worker: str, spec: ChunkSpec) -> ChatGLMError:
     """Return the error for what failed on a worker."""
+    variables = [KEY_NAMES.get(spec.provider, ""), "CHATGLM_BASE_URL" if spec.base_url else ""]
+    remedy = tr(
+        "Keys are sent to no worker: set {variables} in its environment before it starts, or keep the key on its "
+        "machine with %chatglm login.",
+        variables=", ".join(filter(None, variables)),
+    )
     if failure.is_missing_key:
-        return MissingKeyError(
-            tr(
-                "The Dask worker {worker} has no key for {name}. Keys are sent to no worker: set {variable} in its "
-                "environment before it starts, or keep the key on its machine with %chatglm login.",
-                worker=worker,
-                name=spec.base_url or spec.provider,
-                variable=KEY_NAMES.get(spec.provider, ""),
-            )
-        )
+        name = spec.base_url or spec.provider
+        lacking = tr("The Dask worker {worker} has no key for {name}.", worker=worker, name=name)
+        return MissingKeyError(join_sentences(lacking, remedy))
     said = tr("On the Dask worker {worker}: {reason}", worker=worker, reason=failure.message)
     match failure.kind:
         case "config":
@@ -295,4 +269,4 @@ def error_of(failure: Failure, worker: str, spec: ChunkSpec) -> ChatGLMError:
         case "connect" | "stalled" | "truncated" | "empty" | "protocol" | "tool_call":
             return ProviderError(said, kind=failure.kind, provider=spec.provider, model=spec.model)
         case kind:
-            return status_error(kind, what=said.rstrip(".。"), remedy="")
+            return status_error(kind, what=said.rstrip(".。"), remedy=remedy if kind == "auth" else "")

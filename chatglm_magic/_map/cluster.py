@@ -542,14 +542,14 @@ class ClusterEngine(Engine):
         self._requests += result.requests
         open_works = {work.position: work for work in works}
         kept = None
-        for row, reason in result.rows:
+        for row in result.rows:
             work = open_works.pop(row.position)
             work.attempts += row.attempts
             self._tokens += row.tokens
             if not row.error:
                 self._in_a_row = 0
                 self._answered_at = time.monotonic()
-                answer = AnswerRow(row.text, reason, row.tokens, row.seconds, row.warnings)
+                answer = AnswerRow(row.text, row.finish_reason, row.tokens, row.seconds, row.warnings)
                 kept = self._answer_one(work, answer, is_packed=False) or kept
                 continue
             self._finish(work, msgspec.structs.replace(row, index=work.label, attempts=work.attempts))

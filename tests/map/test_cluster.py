@@ -31,6 +31,7 @@ from map_kit import RowServer, answers
 from shells import make_shell, run
 
 from chatglm_magic import (
+    AuthenticationError,
     Chat,
     ConfigError,
     FunctionProvider,
@@ -190,6 +191,19 @@ def test_a_worker_without_a_key_is_named(client):
 
     assert OWN_KEY not in str(caught.value)
     assert caught.value.rows.values == [None] * 10
+
+
+def test_a_worker_whose_key_is_refused_says_where_it_takes_one_from(client, server):
+    """A key that is given here stays here, so the advice is about the worker's own."""
+
+    async def behave(asked):
+        return None if "authorization" in asked.recorded.headers else await asked.refuse(401, "1000")
+
+    server._behave = behave
+    chat = Chat("openai", base_url=server.url, model="glm-4.7", api_key=OWN_KEY)
+    said = r"On the Dask worker tcp://.*Keys are sent to no worker: set CHATGLM_API_KEY, CHATGLM_BASE_URL in its"
+    with pytest.raises(AuthenticationError, match=said):
+        chat.map(PROMPT, range(3), client=client).result(30)
 
 
 def test_a_service_for_one_at_a_time_has_one_worker(client):
