@@ -8,8 +8,9 @@ to be ordinary words (`Mask`). What is sent to a provider is checked for long on
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from functools import cache
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -190,14 +191,21 @@ def refuse_keys(*texts: str) -> None:
     Raises:
         ConfigError: One holds a key that is in the environment (`…_API_KEY`) or was kept by `login`.
     """
-    # Where keys are kept is read only for texts that may hold one: a long word with a digit in it.
-    long = [part for text in texts for part in text.split() if len(part) >= LONG_KEY]
-    words = (word for part in long for word in re.findall(rf"[\w.-]{{{LONG_KEY},}}", part))
-    if not any(re.search(r"\d", word) for word in words):
-        return
-    mask = _long_mask({*environment_keys(), *kept_keys(HOSTS.values())})
-    if any(mask(text) != text for text in texts):
-        raise ConfigError(tr("The prompt holds one of your keys, so nothing was sent. Take it out."))
+    key_guard()(*texts)
+
+
+def key_guard() -> Callable[..., None]:
+    """Return what does as `refuse_keys` for thousands of texts: it reads once where keys are kept."""
+    long_keys = cache(lambda: _long_mask({*environment_keys(), *kept_keys(HOSTS.values())}))
+
+    def refuse(*texts: str) -> None:
+        # Where keys are kept is read only for texts that may hold one: a long word with a digit in it.
+        long = [part for text in texts for part in text.split() if len(part) >= LONG_KEY]
+        words = (word for part in long for word in re.findall(rf"[\w.-]{{{LONG_KEY},}}", part))
+        if any(re.search(r"\d", word) for word in words) and any(long_keys()(text) != text for text in texts):
+            raise ConfigError(tr("The prompt holds one of your keys, so nothing was sent. Take it out."))
+
+    return refuse
 
 
 def holds_key(source: str) -> bool:

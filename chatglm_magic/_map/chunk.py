@@ -22,7 +22,7 @@ from .._errors import ChatGLMError, ConfigError, ErrorKind, MissingKeyError, Pro
 from .._event_loops import TICK, call_soon, io_thread
 from .._language import Language, join_sentences, speaking, tr
 from .._messages import ChatOptions
-from .._redaction import refuse_keys
+from .._redaction import key_guard
 from .._resolve import environment_options, resolve
 from .._schema.schema import Schema
 from .._transport import shared_connections, single_attempts
@@ -113,6 +113,7 @@ class _Running:
             fixed=share if spec.is_fixed else None,
             on_pause=lambda seconds: worker.log_event(topic, [worker.address, seconds]),
         )
+        self.check = key_guard()
         self.turn = asyncio.Lock()
         self.engine: Engine | None = None
         self.is_stopped = False
@@ -222,7 +223,7 @@ async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any
                 gate=running.gate,
                 packed=running.packed,
                 total=len(rows),
-                check=refuse_keys,
+                check=running.check,
                 clean=_masked,
             )
             running.engine = engine

@@ -18,6 +18,7 @@ from .._errors import ConfigError, shorten
 from .._event_loops import TICK, call_soon, io_thread, ticking
 from .._language import tr
 from .._messages import ChatOptions, Request
+from .._redaction import key_guard
 from .._resolve import Target
 from .._transport import shared_connections, single_attempts
 from .engine import Engine, Progress
@@ -261,7 +262,7 @@ def _engine(setup: Setup, rows: Iterable[Numbered], total: int | None, on_row: C
         "total": total,
         "kept": setup.kept,
         "fresh": setup.fresh,
-        "check": setup.check,
+        "check": key_guard(),
         "clean": setup.clean,
         "on_row": on_row,
     }

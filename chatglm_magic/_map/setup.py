@@ -15,7 +15,7 @@ from .._credentials import mask_of, seen_keys
 from .._errors import ConfigError
 from .._language import tr, trn
 from .._messages import Request, Stage
-from .._redaction import refuse_keys
+from .._redaction import key_guard
 from .._resolve import Target
 from .._schema.schema import Schema
 from .._store import open_store
@@ -55,7 +55,6 @@ class Setup(msgspec.Struct, frozen=True):
         concurrency: How many at once; None for what the service allows.
         starts_at: How many at once at first, where that is found out.
         fresh: Whether every row is asked, also where its answer is there.
-        check: Raises an error for a text that must not be sent.
         clean: Takes out of an answer what must not be kept.
         prepared: Makes of a request for one row what is sent.
         packed_prepared: Makes of a request for several rows what is sent.
@@ -73,7 +72,6 @@ class Setup(msgspec.Struct, frozen=True):
     concurrency: int | None = None
     starts_at: int = _START
     fresh: bool = False
-    check: Callable[[str], object] = lambda _: None
     clean: Callable[[str], str] = lambda text: text
     prepared: Callable[[Request], Request] = lambda request: request
     packed_prepared: Callable[[Request], Request] = lambda request: request
@@ -205,7 +203,6 @@ def setup_of(prompt: str, over: object, target: Target, request: Request, how: M
         concurrency=concurrency,
         starts_at=_starts_at(target),
         fresh=how.fresh,
-        check=refuse_keys,
         clean=_masked,
         prepared=_preparing(wanted, held),
         packed_prepared=_preparing(packed_schema(wanted), held),
@@ -290,13 +287,14 @@ def plan(setup: Setup) -> Plan:
     count = missing = refused = characters = there = 0
     first: list[Any] = []
     seen: set[bytes] = set()
+    check = key_guard()
     for block in _blocks(setup.rows()):
         count += len(block)
         values = [value for _, _, value in block if not template.lacks(value)]
         missing += len(block) - len(values)
         texts = {}
         for value in values:
-            text = _sendable(setup, template, value)
+            text = _sendable(template, value, check)
             refused += text is None
             if text is not None and (key := question.key(text)) not in seen:
                 texts[key] = text, value
@@ -315,11 +313,11 @@ def plan(setup: Setup) -> Plan:
     return Plan(count, missing, refused, len(seen), there, requests, request, (low, high))
 
 
-def _sendable(setup: Setup, template: Template, value: object) -> str | None:
+def _sendable(template: Template, value: object, check: Callable[[str], object]) -> str | None:
     """Return a row's prompt; None where it cannot be sent."""
     try:
         text = template.fill(value)
-        setup.check(text)
+        check(text)
     except ConfigError:
         return None
     return text

@@ -89,9 +89,13 @@ async def _serve() -> None:
 
 
 def rows_of(count: int, name: str = "Row") -> list[str]:
-    """Return distinct rows, as long as a review's first sentence."""
-    said = "the second one that I bought, and it still works as on the first day."
-    return [f"{name} {number}: {said}" for number in range(count)]
+    """Return distinct rows like reviews: English, Chinese, and with a number as long as a key."""
+    said = (
+        "the second one that I bought, and it still works as on the first day.",
+        "这是我买的第二个，用起来还和第一天一样好，快递也很快，包装完好，下次还会再来。",
+        "order 20261127-00004711-0815, came late, but it still works as on the first day.",
+    )
+    return [f"{name} {number}: {said[number % 3]}" for number in range(count)]
 
 
 def check(url: str, values: Sequence[object], texts: list[str]) -> None:

@@ -22,7 +22,7 @@ from aiohttp import web
 from glm_server import FakeGLM
 from map_kit import RowServer, answers
 
-from chatglm_magic import Chat, ChatGLMError, ConfigError, FunctionProvider
+from chatglm_magic import Chat, ChatGLMError, ConfigError, FunctionProvider, _redaction
 from chatglm_magic._event_loops import call_soon, io_thread
 from chatglm_magic._events import Finished, TextDelta
 from chatglm_magic._map import engine
@@ -175,6 +175,20 @@ def test_no_key_is_stored_or_sent(chat, server, store, monkeypatch):
     assert hidden not in rows[2].value
     assert hidden.encode() not in written
     assert key not in str([recorded.body for recorded in server.glm.requests])
+
+
+def test_where_keys_are_kept_is_read_once(chat, monkeypatch):
+    """Not for each row with a long word in it, as it may be a keyring that is asked; a further map looks again."""
+    reads = []
+    monkeypatch.setattr(_redaction, "kept_keys", lambda _: reads.append(1) or {"0123456789abcdef-kept"})
+    rows = [f"row {number} https://example.org/{number:020}" for number in range(300)]
+    over = [*rows, "0123456789abcdef-kept"]
+
+    assert chat.plan_map("{it}", over).refused == 1
+    assert reads == [1]
+    kinds = [row.kind for row in chat.map("{it}", over).result()]
+    assert kinds == [""] * 300 + ["config"]
+    assert reads == [1, 1]
 
 
 def test_a_store_that_cannot_be_written_holds_nothing_up(chat, server, store, monkeypatch):
