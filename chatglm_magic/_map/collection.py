@@ -15,7 +15,7 @@ from .._errors import ConfigError
 from .._language import tr
 from .._resolve import Target
 from .cluster import OnDask, check_client
-from .source import Row, Source, is_dask
+from .source import Row, Source, columns_of, is_dask
 
 
 def on_dask(
@@ -82,7 +82,7 @@ def source_of(over: Any, client: Any, limit: int | None) -> Source:  # noqa: ANN
     import pandas as pd
     from dask import dataframe
 
-    if not isinstance(over, (dataframe.DataFrame, dataframe.Series)):
+    if not isinstance(over, (dataframe.DataFrame, dataframe.Series)) or isinstance(over, dataframe.Index):
         raise ConfigError(
             tr(
                 "A Dask {type} has no rows to map over: pass a Dask Series or DataFrame, or {call}.",
@@ -90,8 +90,9 @@ def source_of(over: Any, client: Any, limit: int | None) -> Source:  # noqa: ANN
                 call="over.compute()",
             )
         )
+    names = columns_of(over.columns) if isinstance(over, dataframe.DataFrame) else None
+    over = over.copy()  # of the plan alone: a column that is assigned later is none of these rows'
     index = client.compute(over.index).result()
-    names = tuple(map(str, over.columns)) if isinstance(over, dataframe.DataFrame) else None
 
     def rows() -> Iterator[Row]:
         for part in _partitions(over, client, limit):

@@ -36,7 +36,7 @@ def packed_request(question: Question, template: Template, values: Sequence[obje
     """
     rows = [{"i": number, **template.fields(value)} for number, value in enumerate(values)]
     data = json.dumps({"rows": rows}, ensure_ascii=False, default=str)
-    return question.request(_INSTRUCTION.format(question=template.prompt.strip(), data=data))
+    return question.request(_INSTRUCTION.format(question=template.question, data=data))
 
 
 def packed_answers(text: str, count: int) -> dict[int, str]:

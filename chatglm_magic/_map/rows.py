@@ -18,7 +18,7 @@ from .._markdown.links import literal
 from .._markdown.reply_markdown import end_words, notices
 from .._markdown.table import NO_FORMULAS, Table
 from .._reply import frame_library
-from .source import Source
+from .source import Source, polars_series
 
 _SHOWN = 10
 """Rows in the table that stands for all."""
@@ -105,7 +105,9 @@ class Rows(Sequence[Row]):
         self._again = again
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rows_of_column, (self.values, self._rows, self._length, self.finish_reason)
+        labels = [row.index for row in self]
+        form = self._source.column(labels, [None] * len(labels))  # the answers may be of types that it cannot pickle
+        return _rows_of_column, (form, self._rows, self._length, self.finish_reason)
 
     def __len__(self) -> int:
         return self._length
@@ -169,7 +171,8 @@ class Rows(Sequence[Row]):
             made = {name: pandas.Series(of, index, dtype=_dtype(of)) for name, of in columns.items()}
             return pandas.DataFrame(made, index)
         polars = import_module("polars")
-        return polars.DataFrame({"index": [row.index for row in found], **columns}, strict=False)
+        columns = {"index": [row.index for row in found], **columns}
+        return polars.DataFrame([polars_series(name, of) for name, of in columns.items()])
 
     def __await__(self) -> Generator[Any, None, Rows]:
         """Return the rows at once: the name that `--bg --out` gives a job is theirs when it has ended."""
@@ -264,7 +267,7 @@ class Rows(Sequence[Row]):
 
 
 def _rows_of_column(column: object, rows: dict[int, Row], length: int, finish_reason: Ending) -> Rows:
-    """Return rows whose answers made this column, which has their input's form."""
+    """Return rows whose answers make a column like this one, which has their input's form."""
     return Rows(Source.of(column), rows, length, finish_reason)
 
 

@@ -1,7 +1,8 @@
 """What is mapped over: rows read one after the other, and a column of answers in the same form; no library is imported.
 
 A value is a row of its own: of a list, a dictionary's values, a Series, an Arrow array. A table's row is a mapping of
-its columns. What has no length is read only as fast as its rows are asked.
+its columns. What can be read only once is read only as fast as its rows are asked; of what can be changed in place, a
+copy that shares its values is read, so that an answer stays with its row.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized, ValuesView
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -27,8 +30,10 @@ from .._prompting.template import pieces, resolve, root_of
 IT = "it"
 """The name of a row's value in a prompt."""
 
-_PLAIN = (str, int, float, bool, list, dict, type(None))
+_PLAIN = (str, int, float, bool, type(None))
 """What stands in JSON as it is."""
+_DOUBLE = 8
+"""Bytes of Python's own floating-point number."""
 
 Row = tuple[Any, Any]
 """A label, as the input's index has it, and a value."""
@@ -39,7 +44,7 @@ class Source(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: What it is, in a word for messages.
-        length: How many rows it has; None where that is known only at its end.
+        length: How many rows it has; None where it can be read only once, and that is known only at its end.
         columns: The names of a table's columns; None where a row is one value.
         rows: Yields the rows, from the first one; what can be read only once goes on where it was.
         column: Returns the answers in the input's form: its type, length and index. It takes the labels too.
@@ -54,7 +59,7 @@ class Source(msgspec.Struct, frozen=True):
     label: Callable[[int], Any] = lambda position: position
 
     @classmethod
-    def of(cls, over: object, limit: int | None = None) -> Source:
+    def of(cls, over: Any, limit: int | None = None) -> Source:  # noqa: ANN401 - of any library
         """Return the source of the rows of an object.
 
         Args:
@@ -64,20 +69,22 @@ class Source(msgspec.Struct, frozen=True):
         Raises:
             ConfigError: It has no rows.
         """
-        library = type(over).__module__.partition(".")[0]
         made: Source | None = None
-        match library:
+        match type(over).__module__.partition(".")[0]:
             case "pandas":
                 made = _of_pandas(over)
             case "polars":
                 made = _of_polars(over)
             case "pyarrow":
                 made = _of_arrow(over)
+            case "numpy" if getattr(over, "ndim", 0):
+                over = over.copy()
         if made is not None:
             return made
         if isinstance(over, Mapping):
             return _of_mapping(over)
-        if isinstance(over, (str, bytes)) or not isinstance(over, Iterable):
+        is_one = isinstance(over, (str, bytes)) or getattr(over, "ndim", 1) == 0
+        if is_one or not isinstance(over, Iterable):
             raise ConfigError(
                 tr(
                     "A value of type {type} has no rows. Map over a list, a dict, a Series, a DataFrame or anything "
@@ -85,10 +92,24 @@ class Source(msgspec.Struct, frozen=True):
                     type=type(over).__name__,
                 )
             )
-        if isinstance(over, Sized):
-            return cls(type(over).__name__, len(over), _keys(next(iter(over), None)), lambda: enumerate(over))
-        once = itertools.islice(enumerate(over), limit)
-        return cls("generator", None, None, lambda: once)
+        if isinstance(over, (list, deque, AbstractSet, ValuesView)):
+            over = list(over)
+        is_at_hand = hasattr(over, "__len__") and hasattr(over, "__getitem__")
+        return _of_sequence(over) if is_at_hand else _of_iterable(over, limit)
+
+
+def _of_sequence(over: Any) -> Source:  # noqa: ANN401 - whatever has a length and items
+    return Source(type(over).__name__, len(over), _keys(next(iter(over), None)), lambda: enumerate(over))
+
+
+def _of_iterable(over: Iterable[Any], limit: int | None) -> Source:
+    """Return the rows of what can be read only once, for all that is known: a bar around a generator has a length."""
+    once, columns = iter(over), None
+    if isinstance(over, Sized) and limit != 0:  # a list in it may be one of records
+        first = list(itertools.islice(once, 1))
+        once, columns = itertools.chain(first, once), _keys(next(iter(first), None))
+    numbered = itertools.islice(enumerate(once), limit)
+    return Source("generator", None, columns, lambda: numbered)
 
 
 def _keys(first: object) -> tuple[str, ...] | None:
@@ -96,59 +117,97 @@ def _keys(first: object) -> tuple[str, ...] | None:
     return tuple(map(str, first)) if isinstance(first, Mapping) else None
 
 
+def columns_of(names: Iterable[object]) -> tuple[str, ...]:
+    """Return the names of a table's columns.
+
+    Raises:
+        ConfigError: Two columns are called alike.
+    """
+    found = tuple(map(str, names))
+    twice = next((name for name in found if found.count(name) > 1), None)
+    if twice is None:
+        return found
+    raise ConfigError(
+        tr(
+            "More than one column is called {name}, so nobody knows which is meant: rename one, or pass only the "
+            "columns that are needed.",
+            name=repr(twice),
+        )
+    )
+
+
 def _of_mapping(over: Mapping[Any, Any]) -> Source:
-    return Source("dict", len(over), None, lambda: iter(over.items()), lambda keys, values: dict(zip(keys, values)))  # noqa: B905 - as long as each other
+    held = dict(over) if isinstance(over, dict) else over
+    keys = list(held)
+
+    def column(labels: list[Any], values: list[Any]) -> dict[Any, Any]:
+        return dict(zip(labels, values, strict=True))
+
+    return Source("dict", len(keys), None, lambda: ((key, held[key]) for key in keys), column, keys.__getitem__)
 
 
 def _of_pandas(over: Any) -> Source | None:  # noqa: ANN401 - a library that may not be installed
     pandas = sys.modules["pandas"]
+    if isinstance(over, pandas.Index):
+        return Source("Index", len(over), None, lambda: enumerate(over))
+    if not isinstance(over, (pandas.DataFrame, pandas.Series)):
+        return None
+    held = over.copy(deep=False)
+    index = held.index
 
     def series(_: list[Any], values: list[Any]) -> Any:  # noqa: ANN401 - as above
         kind = object if any(value is None for value in values) else None
-        return pandas.Series(values, index=over.index[: len(values)], dtype=kind)
+        return pandas.Series(values, index=index[: len(values)], dtype=kind)
 
-    if isinstance(over, pandas.DataFrame):
-        names = tuple(map(str, over.columns))
+    if isinstance(held, pandas.Series):
+        return Source("Series", len(held), None, lambda: iter(held.items()), series, index.__getitem__)
+    names = columns_of(held.columns)
 
-        def rows() -> Iterator[Row]:
-            for label, *values in over.itertuples(name=None):
-                yield label, dict(zip(names, values, strict=True))
+    def rows() -> Iterator[Row]:
+        for label, *values in held.itertuples(name=None):
+            yield label, dict(zip(names, values, strict=True))
 
-        return Source("DataFrame", len(over), names, rows, series, over.index.__getitem__)
-    if isinstance(over, pandas.Series):
-        return Source("Series", len(over), None, lambda: iter(over.items()), series, over.index.__getitem__)
-    if isinstance(over, pandas.Index):
-        return Source("Index", len(over), None, lambda: enumerate(over))
-    return None
+    return Source("DataFrame", len(held), names, rows, series, index.__getitem__)
 
 
 def _of_polars(over: Any) -> Source | None:  # noqa: ANN401 - as above
     polars = sys.modules["polars"]
 
     def series(_: list[Any], values: list[Any]) -> Any:  # noqa: ANN401 - as above
-        try:
-            return polars.Series(list(map(_plain, values)), strict=False)
-        except (TypeError, ValueError):  # values of several kinds
-            return polars.Series(values, dtype=polars.Object)
+        return polars_series("", values)
 
     if isinstance(over, polars.LazyFrame):
         over = over.collect()
-    if isinstance(over, polars.DataFrame):
-        return Source(
-            "DataFrame", over.height, tuple(over.columns), lambda: enumerate(over.iter_rows(named=True)), series
-        )
-    if isinstance(over, polars.Series):
-        return Source("Series", len(over), None, lambda: enumerate(over), series)
-    return None
+    if not isinstance(over, (polars.DataFrame, polars.Series)):
+        return None
+    held = over.clone()
+    if isinstance(held, polars.Series):
+        return Source("Series", len(held), None, lambda: enumerate(held), series)
+    return Source("DataFrame", held.height, tuple(held.columns), lambda: enumerate(held.iter_rows(named=True)), series)
+
+
+def polars_series(name: str, values: list[Any]) -> Any:  # noqa: ANN401 - as above
+    """Return a Series of polars with these values: of the type `Object` where any other would change one of them."""
+    polars = sys.modules["polars"]
+    with suppress(TypeError, ValueError, OverflowError, polars.exceptions.PolarsError):
+        plain = list(map(_plain, values))
+        made = polars.Series(name, plain, strict=False)
+        if _is_same(made.to_list(), plain):
+            return made
+    return polars.Series(name, values, dtype=polars.Object)
 
 
 def _of_arrow(over: Any) -> Source | None:  # noqa: ANN401 - as above
     arrow = sys.modules["pyarrow"]
 
     def array(_: list[Any], values: list[Any]) -> Any:  # noqa: ANN401 - as above
-        with suppress(TypeError, ValueError):  # values of several kinds
-            return arrow.array(list(map(_plain, values)))
-        return arrow.array([None if value is None else text_of(value) for value in values])
+        plain = values
+        with suppress(TypeError, ValueError, OverflowError, arrow.ArrowException):  # values of several kinds
+            plain = list(map(_plain, values))
+            made = arrow.array(plain)
+            if _is_same(made.to_pylist(), plain):
+                return made
+        return arrow.array([None if value is None else text_of(value) for value in plain])
 
     if isinstance(over, arrow.RecordBatch):
         over = arrow.Table.from_batches([over])
@@ -159,7 +218,7 @@ def _of_arrow(over: Any) -> Source | None:  # noqa: ANN401 - as above
             found = (row for batch in table.to_batches(max_chunksize=1024) for row in batch.to_pylist())
             return enumerate(found)
 
-        return Source("Table", table.num_rows, tuple(table.column_names), rows, array)
+        return Source("Table", table.num_rows, columns_of(table.column_names), rows, array)
     if isinstance(over, (arrow.Array, arrow.ChunkedArray)):
         return Source("Array", len(over), None, lambda: enumerate(one.as_py() for one in over), array)
     return None
@@ -170,6 +229,18 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a schema makes
     if hasattr(value, "model_dump"):  # pydantic
         return value.model_dump()
     return msgspec.to_builtins(value, builtin_types=(datetime, date, time, timedelta, Decimal))
+
+
+def _is_same(there: Any, value: Any) -> bool:  # noqa: ANN401 - as above
+    """Return whether a library gives back what it was given; a record may have fields without a value on top."""
+    if isinstance(value, dict):
+        is_whole = isinstance(there, dict) and value.keys() <= there.keys()
+        return is_whole and all(_is_same(one, value.get(name)) for name, one in there.items())
+    if isinstance(value, (list, tuple)):
+        return isinstance(there, list) and len(there) == len(value) and all(map(_is_same, there, value))
+    if isinstance(value, bool) or isinstance(there, bool):
+        return there is value
+    return bool(there == value) or (is_missing(there) and is_missing(value))
 
 
 def is_dask(over: object) -> bool:
@@ -191,22 +262,54 @@ def is_missing(value: object) -> bool:
 
 
 def text_of(value: object) -> str:
-    """Return the text that stands for a value in a prompt: text as it is, lists and mappings as JSON.
+    """Return the text that stands for a value in a prompt: text as it is, lists, mappings, arrays and tables as JSON.
 
     What is missing reads alike whichever library wrote it: null in JSON, `None` alone.
     """
     if isinstance(value, str):
         return value
+    found = json_of(value)
+    return json.dumps(found, ensure_ascii=False, default=str) if isinstance(found, (dict, list)) else str(_known(value))
+
+
+def json_of(value: object) -> object:
+    """Return a value as JSON holds it; a list of what an array, a Series or a table holds, which `str` may cut.
+
+    What JSON has no value for, such as a date, stays what it is.
+    """
     if isinstance(value, Mapping):
-        return _json({name: _known(item) for name, item in value.items()})
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
-        return _json(list(map(_known, items)))
-    return str(_known(value))
+        return {name if isinstance(name, _PLAIN) else str(name): json_of(item) for name, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return list(map(json_of, sorted(value, key=str)))
+    if isinstance(value, (list, tuple)):
+        return list(map(json_of, value))
+    if isinstance(value, _PLAIN):
+        return _known(value)
+    listed = _listed(value)
+    return list(map(json_of, listed)) if isinstance(listed, list) else _known(listed)
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+def _listed(value: Any) -> object:  # noqa: ANN401 - of any library
+    """Return a list of what an array, a Series or a table holds; any other value as Python's own, or as it is."""
+    match type(value).__module__.partition(".")[0]:
+        case "numpy" if hasattr(value, "dtype"):
+            return _of_numpy(value)
+        case "pandas" if hasattr(value, "to_dict") and value.ndim > 1:
+            return value.to_dict("records")
+        case "pandas" | "polars" | "pyarrow":
+            names = ("tolist", "to_dicts", "to_list", "to_pylist", "as_py")
+            return next((getattr(value, name)() for name in names if hasattr(value, name)), value)
+    return value
+
+
+def _of_numpy(value: Any) -> object:  # noqa: ANN401 - as above
+    """Return a number or a list; a single date as it is."""
+    kind = value.dtype.kind
+    if kind == "f" and value.dtype.itemsize < _DOUBLE:
+        value = value.astype(str).astype(float)  # 0.1 rather than 0.10000000149011612
+    elif kind in "mM" and value.ndim:
+        value = value.astype(str)
+    return value.tolist() if value.ndim or kind in "biuf" else value
 
 
 def _known(value: object) -> object:
@@ -224,14 +327,17 @@ class Template:
         prompt: The prompt as the user wrote it.
         columns: The names of the columns; None where a row is one value.
 
+    Attributes:
+        question: The prompt as a reader of it is shown it, with its places and without doubled braces.
+
     Raises:
         ConfigError: The prompt is empty, or names what a row does not have.
     """
 
     def __init__(self, prompt: str, columns: Sequence[str] | None = None) -> None:
         check_prompt(prompt)
-        self.prompt = prompt
         self._pieces = list(pieces(prompt, columns or ()))
+        self.question = "".join(text + (path and f"{{{path}}}") for text, path in self._pieces).strip()
         self._columns = frozenset(columns or ())
         self._is_table = columns is not None
         roots = dict.fromkeys(self._root(path) for _, path in self._pieces if path)
@@ -250,7 +356,7 @@ class Template:
         if not self.has_place:
             language = "text" if isinstance(value, str) else "json"
             plain = "".join(text for text, _ in self._pieces)
-            return f"{plain.rstrip()}\n\n{fenced(language, text_of(value))}"
+            return f"{plain.rstrip()}\n\n{fenced(language, _written(IT, value))}"
         names = self._names(value)
         return "".join([text + self._at(path, names) for text, path in self._pieces])
 
@@ -264,10 +370,14 @@ class Template:
         return all(name in value and is_missing(value[name]) for name in self._roots)
 
     def fields(self, value: object) -> dict[str, object]:
-        """Return what of a row the prompt names, by name; the whole value as `it` where it names nothing."""
+        """Return what of a row the prompt names, by the path that names it; the whole as `it` where it names nothing.
+
+        Raises:
+            ConfigError: The value lacks what the prompt names.
+        """
         names = self._names(value)
-        found = {root: _known(names[root]) for root in self._roots or (IT,)}
-        return {root: value if isinstance(value, _PLAIN) else text_of(value) for root, value in found.items()}
+        paths = dict.fromkeys(path for _, path in self._pieces if path)
+        return {path: json_of(self._found(path, names)) for path in paths or (IT,)}
 
     def _names(self, value: object) -> Mapping[str, object]:
         return {IT: value, **value} if self._is_table and isinstance(value, Mapping) else {IT: value}
@@ -276,18 +386,28 @@ class Template:
         """Return the name that a path starts at: a column may be called as a path is."""
         return path if path in self._columns else root_of(path)
 
-    def _at(self, path: str, names: Mapping[str, object]) -> str:
-        if not path:
-            return ""
+    def _found(self, path: str, names: Mapping[str, object]) -> object:
         try:
             found = names[path] if path in names else resolve(path, names)
-            text = text_of(found)
         except Exception as error:  # noqa: BLE001 - a property may raise anything
-            raise ConfigError(tr("This row has no {path}: {reason}.", path=f"{{{path}}}", reason=repr(error))) from None
+            raise _lacking(path, repr(error)) from None
         if callable(found):  # nothing is called, and its text would differ each time
-            reason = tr("a function is no value")
-            raise ConfigError(tr("This row has no {path}: {reason}.", path=f"{{{path}}}", reason=reason))
-        return text
+            raise _lacking(path, tr("a function is no value"))
+        return found
+
+    def _at(self, path: str, names: Mapping[str, object]) -> str:
+        return _written(path, self._found(path, names)) if path else ""
+
+
+def _written(path: str, value: object) -> str:
+    try:
+        return text_of(value)
+    except Exception as error:  # noqa: BLE001 - a text of the user's own types
+        raise _lacking(path, repr(error)) from None
+
+
+def _lacking(path: str, reason: str) -> ConfigError:
+    return ConfigError(tr("This row has no {path}: {reason}.", path=f"{{{path}}}", reason=reason))
 
 
 def _unknown(name: str, columns: Sequence[str] | None) -> ConfigError:

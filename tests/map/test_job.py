@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import html
+import json
 import pickle
 import threading
 import time
@@ -21,6 +22,7 @@ import pytest
 from aiohttp import web
 from glm_server import FakeGLM
 from map_kit import RowServer, answers
+from tqdm.auto import tqdm
 
 from chatglm_magic import Chat, ChatGLMError, ConfigError, FunctionProvider, _redaction
 from chatglm_magic._event_loops import call_soon, io_thread
@@ -646,6 +648,40 @@ def test_rows_are_pickled_without_their_map(chat, server, over, copied):
     assert (there.summary(), there.finish_reason) == (rows.summary(), "stop")
     with pytest.raises(ConfigError, match="run the map again"):
         there.retry()
+
+
+@pytest.mark.parametrize(
+    "over",
+    [{2: "x", 1: "y", 0: "z"}, pl.Series(["x", "y", "z"]), pa.array(["x", "y", "z"]), pd.Series(["x", "y", "z"])],
+    ids=["dict", "polars", "pyarrow", "pandas"],
+)
+def test_no_answer_is_lost_on_the_way(chat, server, over):
+    """Not to a row that was not asked, nor to a pickle of a column that holds values of several kinds."""
+    said = {"x": 2**70, "y": {"a": [1]}}
+
+    async def behave(asked):
+        return await asked.say(json.dumps({"value": said[asked.row]}))
+
+    server._behave = behave
+    rows = chat.map(PROMPT, over, schema=int | dict[str, list[int]], limit=2).result()
+    there = pickle.loads(pickle.dumps(rows))  # noqa: S301 - our own
+
+    assert [row.index for row in rows] == (list(over) if isinstance(over, dict) else [0, 1, 2])
+    for one in (rows, there):
+        assert [row.value for row in one] == [*said.values(), None]
+        if isinstance(over, pa.Array):  # has no objects
+            assert one.values.to_pylist() == [str(2**70), '{"a": [1]}', None]
+        else:
+            assert list(dict(one.values).values() if isinstance(over, dict) else one.values) == [*said.values(), None]
+    assert type(there.values) is type(rows.values)
+
+
+def test_a_bar_around_a_generator_has_its_rows_asked(chat):
+    """Its length says nothing of how often it can be read."""
+    bar = tqdm((word for word in "abc"), total=4, disable=True)
+    rows = chat.map(PROMPT, bar).result()
+
+    assert rows.values == answers("abc")
 
 
 def test_a_job_is_never_pickled(chat):

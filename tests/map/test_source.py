@@ -9,10 +9,13 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+from dask import dataframe
 
 from chatglm_magic import ConfigError
-from chatglm_magic._map.source import Source, Template, is_missing
+from chatglm_magic._map.collection import source_of
+from chatglm_magic._map.source import Source, Template, is_missing, text_of
 
 
 def mapped(over: object) -> object:
@@ -85,7 +88,117 @@ def test_what_has_no_length_is_read_one_row_at_a_time():
     assert next(source.rows()) == (1, 1)
 
 
-@pytest.mark.parametrize("over", ["text", b"bytes", 7, None])
+class Bar:
+    """What shows how far a generator is, as tqdm does: it has a length, and can be read once."""
+
+    def __init__(self, rows, total):
+        self.rows, self.total = iter(rows), total
+
+    def __len__(self):
+        return self.total
+
+    def __iter__(self):
+        yield from self.rows
+
+
+def test_what_has_a_length_may_be_read_only_once_all_the_same():
+    """Not a row is lost to a look at the first one, and none is made up where fewer come than were promised."""
+    source = Source.of(Bar("abc", 4))
+    records = Source.of(Bar([{"a": 1}, {"a": 2}], 2))
+
+    assert list(source.rows()) == [(0, "a"), (1, "b"), (2, "c")]
+    assert source.length is None
+    assert records.columns == ("a",)
+    assert [value for _, value in records.rows()] == [{"a": 1}, {"a": 2}]
+    assert [value for _, value in Source.of(Bar("abc", 3), 2).rows()] == ["a", "b"]
+    once = Bar("ab", 2)
+    Source.of(once, 0)  # a look at the columns
+    assert len(list(Source.of(once).rows())) == 2
+
+
+def _sort(frame):
+    frame.sort_values("a", inplace=True)  # noqa: PD002 - what is tested
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+@pytest.mark.parametrize(
+    ("over", "change"),
+    [
+        (pd.DataFrame({"a": [3, 1, 2]}, index=["x", "y", "z"]), _sort),
+        (pd.DataFrame({"a": [3, 1, 2]}), lambda frame: frame.drop(0, inplace=True)),  # noqa: PD002 - as above
+        (pd.DataFrame({"a": [3, 1, 2]}), lambda frame: frame.insert(0, "b", 1)),
+        (pd.Series([3, 1, 2], index=["x", "y", "z"]), lambda series: series.sort_values(inplace=True)),  # noqa: PD002
+        (pl.Series([3, 1, 2]), lambda series: series.sort(in_place=True)),
+        (pl.DataFrame({"a": [3, 1, 2]}), lambda frame: frame.insert_column(0, pl.Series("b", [1, 1, 1]))),
+        (np.array([3, 1, 2]), lambda array: array.sort()),
+        ([3, 1, 2], lambda rows: rows.sort()),
+        ({3, 1, 2}, lambda rows: rows.clear()),
+        ({"x": 3, "y": 1}, lambda rows: rows.pop("x")),
+    ],
+    ids=["sorted frame", "dropped", "inserted", "sorted Series", "polars", "frame", "numpy", "list", "set", "dict"],
+)
+def test_an_input_that_changes_in_place_keeps_its_rows(over, change):
+    """Its values and labels are those of the moment at which the map began, also for rows that are asked later."""
+    source = Source.of(over)
+    before = [(label, str(value)) for label, value in source.rows()]
+    change(over)
+    after = [(label, str(value)) for label, value in source.rows()]
+    column = source.column([label for label, _ in after], [text for _, text in after])
+
+    assert after == before
+    assert len(column) == source.length
+    assert [source.label(position) for position in range(len(after))] == [label for label, _ in before]
+    if hasattr(column, "index") and not isinstance(column, list):
+        assert list(column.index) == [label for label, _ in before]
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        pd.DataFrame([[1, 2]], columns=["a", 1]).rename(columns={"a": "1"}),
+        pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]),
+    ],
+)
+def test_a_column_that_is_there_twice_is_refused(over):
+    """Nobody could say which of the two a prompt means."""
+    with pytest.raises(ConfigError, match=r"More than one column is called '[a1]'"):
+        Source.of(over)
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([{"v": 1}, {"v": {"w": 2}}], ['{"v": 1}', '{"v": {"w": 2}}']),
+        ([1, {"b": 2}, None], ["1", '{"b": 2}', None]),
+        ([True, 2], ["True", "2"]),
+        ([(1, "a")], ['[1, "a"]']),
+        ([{"a": 1}, {"a": 1, "b": [1, "x"]}], ['{"a": 1}', '{"a": 1, "b": [1, "x"]}']),
+        ([2**63, -1], [str(2**63), "-1"]),
+        ([2**200], [str(2**200)]),
+    ],
+    ids=str,
+)
+def test_no_answer_changes_in_a_column(values, texts):
+    """Where no type of a column holds all of them, polars gets objects, and Arrow, which has none, texts."""
+    objects = Source.of(pl.Series(["a", "b", "c"])).column([0, 1, 2], values).to_list()
+
+    assert objects == values
+    assert list(map(type, objects)) == list(map(type, values))
+    assert Source.of(pa.array(["a", "b", "c"])).column([0, 1, 2], values).to_pylist() == texts
+
+
+def test_a_column_has_a_type_where_one_holds_the_answers():
+    """Numbers become numbers with a point beside others, and records have all fields that one of them has."""
+    for over in (pl.Series(["a"]), pa.array(["a"])):
+        column = Source.of(over).column
+        found = [column([], values) for values in ([1, 2.5], [{"a": 1}, {"b": [2.5]}], ["a", None])]
+        lists = [one.to_list() if isinstance(one, pl.Series) else one.to_pylist() for one in found]
+        assert lists == [[1.0, 2.5], [{"a": 1, "b": None}, {"a": None, "b": [2.5]}], ["a", None]]
+        assert not any(str(getattr(one, "dtype", "")) == "Object" for one in found)
+
+
+@pytest.mark.parametrize("over", ["text", b"bytes", 7, None, np.array(5)])
 def test_what_has_no_rows_is_refused(over):
     """A text is one value, not a row for each letter."""
     with pytest.raises(ConfigError, match="has no rows"):
@@ -135,6 +248,37 @@ def test_something_is_not_missing(value):
 def test_the_value_stands_where_the_prompt_says(prompt, value, expected):
     """`{it}` and its paths are replaced, once, and nothing else is."""
     assert Template(prompt).fill(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.arange(2000), str(list(range(2000)))),
+        (np.array([[1, 2], [3, 4]]), "[[1, 2], [3, 4]]"),
+        (np.array([0.1, math.nan], dtype="float32"), "[0.1, null]"),
+        (np.array(["2026-01-02"], dtype="datetime64[ns]"), '["2026-01-02T00:00:00.000000000"]'),
+        (pd.Series(range(100)), str(list(range(100)))),
+        (pd.DataFrame({"a": range(2), "b": ["x", None]}), '[{"a": 0, "b": "x"}, {"a": 1, "b": null}]'),
+        (pl.Series(range(100)), str(list(range(100)))),
+        (pl.DataFrame({"a": [1]}), '[{"a": 1}]'),
+        (pa.array([1, None]), "[1, null]"),
+        ({"n": np.int64(5), "b": np.True_, "f": np.float32(0.1)}, '{"n": 5, "b": true, "f": 0.1}'),
+        ({"a": [{"b": math.nan}], (1, 2): {2, 1}}, '{"a": [{"b": null}], "(1, 2)": [1, 2]}'),
+        (
+            [date(2026, 1, 2), Decimal("1.50"), pd.Timestamp("2026-01-02")],
+            '["2026-01-02", "1.50", "2026-01-02 00:00:00"]',
+        ),
+        (pd.Timestamp("2026-01-02"), "2026-01-02 00:00:00"),
+        (Decimal("1.50"), "1.50"),
+        (np.float32(0.1), "0.1"),
+        (np.True_, "True"),
+        (np.datetime64("2026-01-02"), "2026-01-02"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_is_sent_whole(value, text):
+    """Arrays, Series and tables as JSON, which is not cut as their own text is; numbers in them as numbers."""
+    assert text_of(value) == text
 
 
 def test_columns_are_named_in_the_prompt():
@@ -196,3 +340,17 @@ def test_a_list_of_records_has_columns():
     assert template.fill({"name": "Ada"}) == "Who is Ada?"
     with pytest.raises(ConfigError, match=r"This row has no \{name\}"):
         template.fill({"size": "Bob"})
+
+
+@pytest.mark.parametrize(
+    ("take", "message"),
+    [
+        (lambda frame: frame.index, "A Dask Index has no rows to map over"),
+        (lambda frame: frame[["a", "a"]], "More than one column is called 'a'"),
+    ],
+)
+def test_what_a_dask_collection_lacks_is_said_before_it_is_computed(take, message):
+    """Without a client."""
+    frame = dataframe.from_pandas(pd.DataFrame({"a": [1]}), npartitions=1)
+    with pytest.raises(ConfigError, match=message):
+        source_of(take(frame), None, None)
