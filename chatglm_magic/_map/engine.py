@@ -452,11 +452,13 @@ class Engine:
         """Take the answers of rows; return what is done once they are kept, if it has to be waited for."""
         text, odd, tokens = self._clean(reply.text), tuple(reply.warnings), _tokens_of(reply)
         self._tokens += tokens
-        texts = {0: text} if len(works) == 1 else packed_answers(text, len(works))
+        texts, ends = {0: text}, reply.finish_reason or "stop"
+        if len(works) > 1:  # of an answer that was cut off, the rows that are there are whole
+            texts, ends = packed_answers(text, len(works)), "stop" if ends == "length" else ends
         kept = None
         for number, work in enumerate(works):
             share = _share(tokens, number, works)
-            own = AnswerRow(texts.get(number, ""), reply.finish_reason or "stop", share, seconds, odd)
+            own = AnswerRow(texts.get(number, ""), ends, share, seconds, odd)
             if number in texts:
                 kept = self._answer_one(work, own, is_packed=len(works) > 1) or kept
             else:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._messages import Request
 from .._schema.schema import Schema as FormSchema
-from .._schema.text import candidates
+from .._schema.text import DECODER, candidates
 from .question import Question, Schema
 from .source import Template
 
 _TEXT: Mapping[str, Any] = {"type": "string"}
+_LIST, _COMMA = re.compile(r'(?:\{\s*"rows"\s*:\s*)?\[\s*'), re.compile(r"\s*,\s*")
+"""What stands before the first row of a reply, and before each other one."""
 _INSTRUCTION = """\
 Answer the question for each row of the data by itself, as if the others were not there.
 
@@ -34,7 +37,10 @@ def packed_request(question: Question, template: Template, values: Sequence[obje
         template: Its prompt, which says which fields of a row are needed.
         values: The rows' values; their numbers are their places here.
     """
-    rows = [{"i": number, **template.fields(value)} for number, value in enumerate(values)]
+    rows = []
+    for number, value in enumerate(values):
+        fields = template.fields(value)
+        rows.append({"i": number, **({"fields": fields} if "i" in fields else fields)})
     data = json.dumps({"rows": rows}, ensure_ascii=False, default=str)
     return question.request(_INSTRUCTION.format(question=template.question, data=data))
 
@@ -58,13 +64,28 @@ def packed_answers(text: str, count: int) -> dict[int, str]:
 
 
 def _entries(text: str) -> list[dict[str, Any]]:
-    """Return the rows of a reply, whatever stands around its JSON; none if there is none."""
+    """Return the rows of a reply, whatever stands around its JSON; of JSON that is broken, those before the break."""
     for candidate in candidates(text):
-        value = candidate.value
+        value = candidate.value if candidate.problems is None else _begun(text, candidate.start)
         rows = value.get("rows") if isinstance(value, dict) else value
-        if candidate.problems is None and isinstance(rows, list):
-            return [row for row in rows if isinstance(row, dict)]
+        entries = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        if entries:
+            return entries
     return []
+
+
+def _begun(text: str, start: int) -> list[Any]:
+    """Return the whole entries of a list of rows that breaks off."""
+    found: list[Any] = []
+    between = _LIST.match(text, start)
+    while between is not None:
+        try:
+            entry, end = DECODER.raw_decode(text, between.end())
+        except (ValueError, RecursionError):
+            break
+        found.append(entry)
+        between = _COMMA.match(text, end)
+    return found
 
 
 def packed_schema(schema: Schema | None) -> FormSchema:

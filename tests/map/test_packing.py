@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from types import SimpleNamespace
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pytest
 from map_kit import RowServer, answers
 
 from chatglm_magic import Chat
-from chatglm_magic._map.packing import packed_answers
+from chatglm_magic._map.packing import packed_answers, packed_request
+from chatglm_magic._map.question import Question
+from chatglm_magic._map.source import Template
 
 PROMPT = "What of row {it}?"
 
@@ -147,9 +152,61 @@ def test_only_what_the_prompt_names_is_sent(glm):
         ('{"rows": [{"i": true, "value": "a"}, 5, {"i": 0}]}', {}),
         ("nothing", {}),
         ('{"rows": [', {}),
+        ('{"rows": [{"i": 0, "value": "a"}, {"i": 1, "value": "b', {0: "a"}),
+        ('Here:\n```json\n[ {"i": 1, "value": {"b": [1]}} , {"i"', {1: '{"b": [1]}'}),
+        ('{"rows": [{"i": 0, "value": "a"}, {"i": 1, "value": b}]}', {0: "a"}),
+        ('{"rows": [{"i": 0, "value": [{"i": 1, "value": "a"}, ', {}),
+        ('As [1] says: {"rows": [{"i": 0, "value": "a"}]}', {0: "a"}),
         ("[" * 100_000, {}),
     ],
 )
 def test_a_packed_reply_is_read_whatever_surrounds_it(text, expected):
-    """Prose, fences and bare lists are forgiven; what has no number is nobody's."""
+    """Prose, fences and bare lists are forgiven; what has no number is nobody's, and what is cut off is nothing."""
     assert packed_answers(text, 2) == expected
+
+
+def test_of_a_packed_answer_that_is_cut_only_the_rest_is_asked_alone(glm):
+    """The rows that it holds whole are as good as any others."""
+    packed = Packed(glm)
+    behave = packed._behave
+
+    async def cut(asked):
+        if "rows" not in asked.prompt:
+            return await behave(asked)
+        packed.sizes.append(4)
+        said = [{"i": number, "value": f"answer to {number}"} for number in range(4)]
+        return await asked.say(json.dumps({"rows": said})[:-8], "length")
+
+    packed.server._behave = cut
+    rows = map_of(packed.server).map(PROMPT, range(4), rows_per_request=4, concurrency=1).result()
+
+    assert rows.values == answers(range(4))
+    assert packed.sizes == [4, 1]
+    assert {row.finish_reason for row in rows} == {"stop"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "values", "question", "data"),
+    [
+        ("Of {it.x}?", [SimpleNamespace(x=1, secret=2)], "Of {it.x}?", [{"i": 0, "it.x": 1}]),
+        ("Of {it['a'][0]}?", [{"a": [5], "b": 6}], "Of {it['a'][0]}?", [{"i": 0, "it['a'][0]": 5}]),
+        ("Of {it}, not {{a}}?", ["x"], "Of {it}, not {a}?", [{"i": 0, "it": "x"}]),
+        ("Of {it}?", [[1.0, math.nan], (np.int64(5), np.True_)], "Of {it}?", [[1.0, None], [5, True]]),
+    ],
+    ids=["attribute", "item", "literal", "missing"],
+)
+def test_a_packed_row_has_what_the_prompt_names(prompt, values, question, data):
+    """The value of each path under its name, as JSON; doubled braces are single ones, as in a row that is alone."""
+    text = packed_request(Question(prompt), Template(prompt), values).messages[-1].text
+    sent = json.loads(text.split("\n\n")[3], parse_constant=lambda name: pytest.fail(f"sent {name}"))["rows"]
+
+    assert f"Question: {question}" in text
+    assert sent == data or [row["it"] for row in sent] == data
+
+
+def test_a_column_may_be_called_as_a_rows_number_is():
+    """Its value and the number are both there."""
+    template = Template("Of {i}?", ("i",))
+    text = packed_request(Question("Of {i}?"), template, [{"i": 7}]).messages[-1].text
+
+    assert '{"i": 0, "fields": {"i": 7}}' in text
