@@ -23,9 +23,6 @@ from .source import Source, polars_series
 _SHOWN = 10
 """Rows in the table that stands for all."""
 
-_WELL = frozenset({"", "stop", "length"})
-"""How answers end of which the summary says enough."""
-
 Ending = Literal["", "stop", "error", "interrupted"]
 
 
@@ -211,13 +208,13 @@ class Rows(Sequence[Row]):
 
     def notices(self) -> list[str]:
         """Return what should be known of some answers, that they may not be whole for instance, a sentence each."""
+        alike = Counter((row.finish_reason, row.warnings) for row in self._rows.values() if not row.error)
         count: Counter[str] = Counter()
-        for row in self._rows.values():
-            if row.error or (row.finish_reason in _WELL and not row.warnings):
-                continue
-            names = [name for name in row.warnings if name != "not-streamed"]  # nobody has seen it stream
-            ends = "" if row.finish_reason == "length" else end_words(cast("Reason", row.finish_reason), names)
-            count.update(filter(None, (ends, *notices(names))))
+        for (reason, warnings), found in alike.items():
+            names = [name for name in warnings if name != "not-streamed"]  # nobody has seen it stream
+            # The summary counts answers that were cut off at their greatest length.
+            ends = "" if reason == "length" else end_words(cast("Reason", reason), names)
+            count.update(dict.fromkeys(filter(None, (ends, *notices(names))), found))
         return [tr("{rows}: {notice}", rows=_rows(found), notice=notice) for notice, found in count.items()]
 
     def _heading(self) -> list[str]:

@@ -8,7 +8,7 @@ meant, rather than CommonMark to the letter.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -95,18 +95,26 @@ def code_blocks(text: str) -> list[CodeBlock]:
     return [CodeBlock(fence.language, "\n".join(fence.code)) for fence in fences(text.split("\n"))]
 
 
+def has_code(text: str) -> bool:
+    """Return whether a text has a fenced code block; it reads no further than that."""
+    return ("```" in text or "~~~" in text) and next(_fences(text.split("\n")), None) is not None
+
+
 def fences(lines: Sequence[str]) -> list[Fence]:
     """Return all fenced blocks in the lines of a text, in order."""
-    found: list[Fence] = []
+    return list(_fences(lines))
+
+
+def _fences(lines: Sequence[str]) -> Iterator[Fence]:
     after = 0
     for number, line in enumerate(lines):
         if number < after or not ("```" in line or "~~~" in line):
             continue
         opening = _OPEN.match(line)
         if opening and not ("`" in opening["run"] and "`" in opening["info"]):
-            found.append(_read(lines, number, opening["head"], opening["run"], opening["info"].strip()))
-            after = found[-1].after
-    return found
+            fence = _read(lines, number, opening["head"], opening["run"], opening["info"].strip())
+            after = fence.after
+            yield fence
 
 
 def _read(lines: Sequence[str], first: int, head: str, run: str, info: str) -> Fence:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import accumulate
+from operator import itemgetter
 from types import FunctionType, MethodType
 from typing import Any
 from unicodedata import normalize
@@ -61,30 +64,35 @@ def fill_in(prompt: str, names: Mapping[str, object], budget: Budget) -> Interpo
         names: The user's variables.
         budget: What may be inserted; it is charged.
     """
-    lines = prompt.split("\n")
-    fenced_lines = [range(fence.first, fence.after) for fence in fences(lines)]
+    is_fenced = _fence_finder(prompt)
 
     def insert(match: re.Match[str], value: object, text: str) -> str:
         path = match["path"]
         text = budget.take(f"{{{path}}}", text)
         if "\n" not in text and len(text) <= _INLINE:
             return text
-        line = _line_of(match)
-        if "```" not in text and "~~~" not in text and any(line in fence for fence in fenced_lines):
+        if "```" not in text and "~~~" not in text and is_fenced(match.start()):
             return text
         before = "" if match.start() == 0 or match.string[match.start() - 1] == "\n" else "\n"
         after = "" if match.string[match.end() : match.end() + 1] in {"", "\n"} else "\n"
         return f"{before}{block(f'`{path}`, as data', text, language_of(value))}{after}"
 
-    in_text = (
-        match for match in expressions(prompt, names) if not any(_line_of(match) in fence for fence in fenced_lines)
-    )
+    in_text = (match for match in expressions(prompt, names) if not is_fenced(match.start()))
     budget.notes += dict.fromkeys(_uncomputed(in_text))
     return interpolate(prompt, names, partial(describe, limit=sys.maxsize, prompt=prompt), insert)
 
 
-def _line_of(match: re.Match[str]) -> int:
-    return match.string.count("\n", 0, match.start())
+def _fence_finder(prompt: str) -> Callable[[int], bool]:
+    """Return what tells whether a position of a prompt stands in a fence."""
+    lines = prompt.split("\n")
+    starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
+    spans = [(starts[fence.first], starts[fence.after]) for fence in fences(lines)]
+
+    def is_fenced(at: int) -> bool:
+        before = bisect(spans, at, key=itemgetter(0))
+        return before > 0 and at < spans[before - 1][1]
+
+    return is_fenced
 
 
 def _uncomputed(found: Iterable[re.Match[str]]) -> Iterator[str]:

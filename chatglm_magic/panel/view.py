@@ -17,7 +17,7 @@ from .._conversation.message_node import MessageNode
 from .._events import Source
 from .._export.markdown import author, picture_name
 from .._language import join_sentences, tr, trn
-from .._markdown.fences import code_blocks
+from .._markdown.fences import has_code
 from .._markdown.links import link, literal, visible
 from .._markdown.reply_markdown import UNFINISHED, block, day, end_words, notices, run_facts, run_line, thinking_block
 from .._markdown.sanitize import safe
@@ -157,13 +157,8 @@ def _can(node: MessageNode, state: State, *, is_last: bool) -> list[str]:
         *(["continue"] if goes_on else []),
         "regenerate",
         "delete",
-        *(["insert"] if _has_code(text) else []),
+        *(["insert"] if has_code(text) else []),
     ]
-
-
-@lru_cache(_CACHED)
-def _has_code(text: str) -> bool:
-    return ("```" in text or "~~~" in text) and bool(code_blocks(text))
 
 
 class StreamingText:
@@ -234,7 +229,7 @@ def _so_far(reply: Reply) -> str:
     if reply.schema is None:
         return reply.text
     table = reply.table
-    return "" if table is None else table.markdown()
+    return "" if table is None else replace(table, below=0).markdown()  # where rows are only counted, nothing is news
 
 
 @lru_cache(_CACHED)

@@ -70,6 +70,7 @@ class Growing:
         self._code: _Code | None = None  # the open fence in which the tail ends
         self._tail = ""
         self._seen = 0  # length of the rest when the tail was rendered
+        self._searched = 0  # and when settled blocks were looked for
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -155,7 +156,10 @@ class Growing:
         self._tail = "" if fence else render(close_open(tail, growing=True))
 
     def _settle(self) -> None:
-        """Render the blocks that are settled now."""
+        """Render the blocks that are settled now; of those that show already, as provisional ones, that can wait."""
+        length = len(self._rest)
+        if self._pieces and not self._closed and (length - self._searched) * _SHARE < length:
+            return
         at = 0
         for cut in cuts(self._rest):
             self._add(self._rest[at:cut])
@@ -165,6 +169,7 @@ class Growing:
             self._pieces.clear()
             self._from = 0
             self._end_code()
+        self._searched = len(self._rest)
 
     def _add(self, text: str) -> None:
         if written := render(text):
@@ -224,8 +229,11 @@ class _Code:
 
     def extend(self, text: str) -> bool:
         """Take more text if it can only be code, and return whether it was taken; else `update` must be called."""
-        if not self._run or self._run[0] in text or len(self._all) + len(text) > self._limit:
+        if not self._run or len(self._all) + len(text) > self._limit:
             return False
+        newest = self._all.rpartition("\n")[2]
+        if any(line.lstrip(" \t").startswith(self._run[0]) for line in f"{newest}{text}".split("\n")):
+            return False  # it may end the fence
         self._all += text
         self._show()
         return True

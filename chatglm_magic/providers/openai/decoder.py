@@ -105,6 +105,7 @@ class OpenAIDecoder:
         self._thinking: list[str] = []
         self._halves: tuple[HalfJoiner, HalfJoiner] | None = None  # of thinking and text, once there was one
         self._said: list[str] = []  # the text that was handed over
+        self._least = 0  # how long that is at least, without the blanks at its ends
         self._thoughts: list[str] = []  # and the thinking
         self._pieces = 0  # how many pieces of both came
         self._last = ""  # the last of them
@@ -360,7 +361,8 @@ class OpenAIDecoder:
     def _is_whole(self, message: dict[str, Any], *, last: bool) -> bool:
         """Return whether a message holds all that was said, which came in pieces; the last one does, behind deltas."""
         self._flush()
-        repeats = words_in(message.get("content")).startswith("".join(self._said))
+        content = words_in(message.get("content"))
+        repeats = len(content) >= self._least and content.startswith("".join(self._said))
         return (repeats and (last or self._pieces > 1)) or (last and not self._in_messages)
 
     def _repeats(self, content: str) -> bool:
@@ -368,7 +370,7 @@ class OpenAIDecoder:
         self._flush()
         few = self._pieces < _FEW and len(content) <= _SHORT
         text = split_whole(content, tags=self._splitter is not None)[1].strip()
-        return bool(text) and not few and text == "".join(self._said).strip()
+        return bool(text) and not few and len(text) >= self._least and text == "".join(self._said).strip()
 
     def _keep_halves(self, choice: dict[str, Any], raw: dict[str, Any]) -> None:
         """Put half characters back into what is text: their other halves may come."""
@@ -486,6 +488,7 @@ class OpenAIDecoder:
                 case TextDelta(text):
                     self._has_text = self._has_text or not text.isspace()
                     self._said.append(text)
+                    self._least += len(text.strip())
                     if isinstance(last, TextDelta):
                         self._out[-1] = TextDelta(last.text + text)
                         continue
@@ -493,7 +496,7 @@ class OpenAIDecoder:
                     self._thoughts.append(text)
                 case Replace(text, thinking):
                     self._has_text = bool(text)
-                    self._said, self._thoughts = [text], [thinking]
+                    self._said, self._thoughts, self._least = [text], [thinking], len(text.strip())
             self._out.append(event)
 
     def _take(self) -> list[Event]:
