@@ -326,6 +326,7 @@ class Engine:
                 self._check(text)
             except ChatGLMError as error:
                 self._done(Row(position, label, error=str(error), kind=error.kind))
+                self._values[position] = value  # for another try; it is not shown, as it may hold a key
                 continue
             key = self._question.key(text)
             known = self._known.get(key)

@@ -11,8 +11,6 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-import msgspec
-
 from .._credentials import NeverPickled
 from .._errors import ConfigError, shorten
 from .._event_loops import TICK, call_soon, io_thread, ticking
@@ -70,9 +68,11 @@ class MapJob(NeverPickled):
         self.prompt = setup.question.prompt
         self.began = time.time()
         self._before = {} if before is None else before.answered()
+        self._left = () if before is None else before.left
+        self._known = 0 if before is None else len(before)
         rows, total = setup.rows(), setup.total
         if before is not None:
-            rows = itertools.chain(before.left, (row for row in rows if row[0] not in self._before))
+            rows = itertools.chain(self._left, (row for row in rows if row[0] not in self._before))
             total = None if total is None else total - len(self._before)
         self._engine = _engine(setup, rows, total, on_row)
         self._loop = io_thread.loop()
@@ -114,13 +114,21 @@ class MapJob(NeverPickled):
         """The rows as they are now; all that are done, also after an error or a stop."""
         engine, source = self._engine, self.setup.source
         done = {**self._before, **engine.rows}
-        length = source.length if source.length is not None else max(engine.length, max(done, default=-1) + 1)
+        length = source.length
+        if length is None:
+            length = max(self._known, engine.length, max(done, default=-1) + 1)
         reason: Ending = engine.finish_reason if self.is_done else ""
-        left = engine.left() if source.length is None and self.is_done else ()
+        left = self._rows_left() if source.length is None and self.is_done else ()
         return Rows(source, done, length, reason, again=self._again, left=left)
 
+    def _rows_left(self) -> list[Numbered]:
+        """Return the rows of a generator that were read, now or by an earlier run, and have no answer."""
+        read = {row[0]: row for row in (*self._left, *self._engine.left())}
+        done = self._engine.rows
+        return [read[position] for position in sorted(read) if position not in done or done[position].error]
+
     def _again(self, rows: Rows) -> MapJob:
-        return MapJob(msgspec.structs.replace(self.setup, fresh=False), rows)
+        return MapJob(self.setup, rows)
 
     def stop(self) -> None:
         """Hang up on all requests, from any thread; what was answered is kept, and `rows` has it."""

@@ -270,6 +270,68 @@ def test_rows_of_a_generator_are_tried_again(chat, server):
     assert again.values == answers(range(8))
 
 
+@pytest.mark.parametrize("ends", ["refused", "stopped"])
+def test_rows_of_a_generator_outlive_a_retry_that_ends_early(chat, server, ends):
+    """A retry that was stopped, or that nobody answers, loses none of the rows that it had not come to."""
+    is_over = False
+
+    async def behave(asked):
+        if asked.time == 1:
+            return await asked.refuse(400, "1301")
+        if is_over:
+            return None
+        return await (asked.refuse(401, "1000") if ends == "refused" else asyncio.sleep(60))
+
+    server._behave = behave
+    rows = chat.map(PROMPT, iter(range(100))).result()
+    assert len(rows.failed) == 100
+    retried = rows.retry()
+    while server.requests < 101:
+        time.sleep(0.01)
+    if ends == "refused":
+        with pytest.raises(ChatGLMError) as caught:
+            retried.result()
+        rows = caught.value.rows
+    else:
+        retried.stop()
+        rows = retried.result()
+    assert len(rows) == len(rows.left) == 100
+    is_over = True
+
+    assert rows.retry().result().values == answers(range(100))
+
+
+def test_a_retry_of_a_fresh_map_is_fresh_too(chat, server, store):
+    """Rows that failed, or were not asked, get no older answer than the others."""
+    chat.map(PROMPT, range(6)).result()
+    is_over = False
+
+    async def behave(asked):
+        if is_over:
+            return None
+        return await (asked.refuse(400, "1301") if asked.row == "2" else asked.refuse(401, "1000"))
+
+    server._behave = behave
+    with pytest.raises(ChatGLMError) as caught:
+        chat.map(PROMPT, range(2, 6), fresh=True, concurrency=1).result()
+    is_over = True
+    rows = caught.value.rows.retry().result()
+
+    assert rows.values == answers(range(2, 6))
+    assert not any(row.cached for row in rows)
+    rows.retry().result()
+    assert server.requests == 6 + 2 + 4
+
+
+def test_a_row_that_cannot_be_filled_in_keeps_its_error(chat, server):
+    """Also where the rows can be read only once: it is tried again with its value, and fails alone again."""
+    rows = chat.map("What of row {it.x}?", iter([Point(1, 0), object(), Point(2, 0)])).result()
+    assert "This row has no {it.x}" in rows[1].error
+    again = rows.retry().result()
+
+    assert (again.values, again[1].error) == (["answer to 1", None, "answer to 2"], rows[1].error)
+
+
 def test_a_job_that_is_stopped_keeps_its_rows(chat, server):
     """It ends within 0.3 s; what was answered is there, and the map goes on when it is made again."""
 
