@@ -9,16 +9,26 @@ again in the client, by `error_of`.
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import cloudpickle
 import msgspec
-from distributed import get_worker
+from distributed import Worker, get_worker
 
 from .._credentials import KEY_NAMES, mask_of, seen_keys
-from .._errors import ChatGLMError, ConfigError, ErrorKind, MissingKeyError, ProviderError, status_error
+from .._errors import (
+    ChatGLMError,
+    ConfigError,
+    ConnectError,
+    ErrorKind,
+    MissingKeyError,
+    ProviderError,
+    status_error,
+)
 from .._event_loops import TICK, call_soon, io_thread
 from .._language import Language, join_sentences, speaking, tr
 from .._messages import ChatOptions
@@ -31,6 +41,9 @@ from .gate import MOST, Gate
 from .question import Question
 from .rows import Row
 from .stages import packed_stage, row_stage
+from .work import Work, without_sentences
+
+_GIVE_A_KEY = re.compile(r"%chatglm login\b|\bapi_key=")
 
 
 class ChunkSpec(msgspec.Struct, frozen=True):
@@ -39,7 +52,7 @@ class ChunkSpec(msgspec.Struct, frozen=True):
     Attributes:
         map: The map's id.
         question: The question, without its schema.
-        schema: The JSON Schema of an answer, without the classes that it may have been made of; None for text.
+        schema: What an answer has to be, without the classes that it may have been made of; None for text.
         provider: The name of the provider.
         model: The model; empty for the provider's default.
         base_url: The server; empty for the provider's own.
@@ -50,7 +63,7 @@ class ChunkSpec(msgspec.Struct, frozen=True):
 
     map: str
     question: Question
-    schema: Mapping[str, Any] | None
+    schema: Schema | None
     provider: str
     model: str
     base_url: str
@@ -99,7 +112,7 @@ class _Running:
     """
 
     def __init__(self, spec: ChunkSpec, share: int) -> None:
-        schema = None if spec.schema is None else Schema.of(dict(spec.schema))
+        schema = spec.schema
         self.question = msgspec.structs.replace(spec.question, schema=schema)
         asked = ChatOptions(provider=spec.provider, model=spec.model, base_url=spec.base_url)
         # The worker's settings say whom its key may be sent to; who answers is the map's matter.
@@ -132,10 +145,11 @@ class _Running:
             self.engine.stop()
 
 
-_MOST_MAPS = 16
+_MOST_MAPS = 256
 _guard = threading.Lock()
-_maps: dict[str, _Running] = {}
-_ended: deque[str] = deque(maxlen=256)
+_maps: dict[tuple[str, str], _Running] = {}
+"""The maps that run, by worker and id: several workers may be threads of one process."""
+_ended: deque[tuple[str, str]] = deque(maxlen=1024)
 """Maps of which a chunk that arrives late is not asked any more."""
 
 
@@ -149,10 +163,11 @@ def run_chunk(spec: ChunkSpec, rows: Sequence[tuple[int, Any]], share: int) -> C
     """
     try:
         with speaking(spec.language), _guard:
-            if spec.map in _ended:
+            here = get_worker().address, spec.map
+            if here in _ended:
                 return ChunkResult()
-            running = _maps.get(spec.map) or _Running(spec, share)
-            _maps[spec.map] = running
+            running = _maps.get(here) or _Running(spec, share)
+            _maps[here] = running
             while len(_maps) > _MOST_MAPS:  # whose clients were killed; one that goes on comes back with its next chunk
                 del _maps[next(iter(_maps))]
     except ChatGLMError as error:
@@ -177,21 +192,27 @@ class PackedChunk:
         return run_chunk, self._arguments
 
 
-async def steer(name: str, share: int) -> None:
-    """Have a map ask so many rows at once on this worker from now on, and return once no more are in flight."""
+async def steer(name: str, share: int, dask_worker: Worker) -> None:
+    """Have a map ask so many rows at once on this worker from now on, and return once no more are in flight.
+
+    Args:
+        name: The map's id.
+        share: How many rows.
+        dask_worker: The worker: `Client.run` gives it to what has a parameter of that name.
+    """
     with _guard:
-        running = _maps.get(name)
+        running = _maps.get((dask_worker.address, name))
     if running is not None:
         running.allow(share, is_told=True)
         while running.gate.in_flight > share:  # noqa: ASYNC110 - they end in another loop
             await asyncio.sleep(TICK)
 
 
-def stop(name: str) -> None:
+def stop(name: str, dask_worker: Worker) -> None:
     """End a map on this worker, and hang up."""
     with _guard:
-        running = _maps.pop(name, None)
-        _ended.append(name)
+        running = _maps.pop((dask_worker.address, name), None)
+        _ended.append((dask_worker.address, name))
     if running is not None:
         call_soon(io_thread.loop(), running.stop)
 
@@ -201,10 +222,10 @@ def pause_topic(name: str) -> str:
     return f"chatglm_map-{name}"
 
 
-def pause(name: str, seconds: float) -> None:
+def pause(name: str, seconds: float, dask_worker: Worker) -> None:
     """Have a map send nothing on this worker for so many seconds: another one was refused."""
     with _guard:
-        running = _maps.get(name)
+        running = _maps.get((dask_worker.address, name))
     if running is not None:
         call_soon(io_thread.loop(), lambda: running.gate.wait(seconds))
 
@@ -234,7 +255,8 @@ async def _ask(running: _Running, spec: ChunkSpec, rows: Sequence[tuple[int, Any
             if engine.error is not None:
                 running.is_stopped = True  # the rows of the next chunk would meet it too
     done = [
-        msgspec.structs.replace(row, value=None, index=None, error=_masked(row.error)) for row in engine.rows.values()
+        msgspec.structs.replace(row, value=None, index=None, error=_told(row.kind, row.error))
+        for row in engine.rows.values()
     ]
     failure = None if engine.error is None else _failure(engine.error)
     return ChunkResult(done, engine.progress.requests, failure)
@@ -248,7 +270,12 @@ def _failure(error: BaseException) -> Failure:
     kind: ErrorKind = error.kind if isinstance(error, ChatGLMError) else "protocol"
     said = str(error) if isinstance(error, ChatGLMError) else f"{type(error).__name__}: {error}"
     is_config = isinstance(error, ConfigError)
-    return Failure("config" if is_config else kind, _masked(said), isinstance(error, MissingKeyError))
+    return Failure("config" if is_config else kind, _told(kind, said), isinstance(error, MissingKeyError))
+
+
+def _told(kind: str, said: str) -> str:
+    """Return what the client is told of a failure: no key, and no advice to give one where none would travel."""
+    return _masked(without_sentences(said, _GIVE_A_KEY) if kind == "auth" else said)
 
 
 def error_of(failure: Failure, worker: str, spec: ChunkSpec) -> ChatGLMError:
@@ -271,3 +298,41 @@ def error_of(failure: Failure, worker: str, spec: ChunkSpec) -> ChatGLMError:
             return ProviderError(said, kind=failure.kind, provider=spec.provider, model=spec.model)
         case kind:
             return status_error(kind, what=said.rstrip(".。"), remedy=remedy if kind == "auth" else "")
+
+
+def not_run(error: Exception) -> ChatGLMError:
+    """Return the error for a chunk that no worker could run."""
+    package = __name__.partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package:
+        return ConfigError(
+            tr("A Dask worker lacks the package {name}: pip install 'chatglm-magic[dask]' there.", name=package)
+        )
+    return ConfigError(
+        tr("The rows could not be asked on the Dask workers: {reason}", reason=f"{type(error).__name__}: {error}")
+    )
+
+
+def row_of_dead_workers(work: Work, worker: object) -> tuple[Row, ChatGLMError]:
+    """Return a row whose workers died, the last of them named, and its error."""
+    error = ConnectError(
+        tr(
+            "The Dask worker died each of the {count} times that it had this row, the last one {worker}: look "
+            "into its log.",
+            count=work.failures,
+            worker=worker,
+        )
+    )
+    return Row(work.position, work.label, error=str(error), kind=error.kind), error
+
+
+def row_that_stays(work: Work) -> Row | None:
+    """Return the failed row of a value that cannot be pickled; None where it can."""
+    try:
+        cloudpickle.dumps(work.value)
+    except Exception as error:  # noqa: BLE001 - whatever a value's own class raises
+        said = tr(
+            "This row cannot be sent to a Dask worker: {reason}. Map over what can be pickled, its text for instance.",
+            reason=f"{type(error).__name__}: {error}",
+        )
+        return Row(work.position, work.label, error=said, kind="config")
+    return None

@@ -32,12 +32,24 @@ from .._resolve import Target
 from .._schema.schema import Schema
 from .._store import AnswerRow
 from ..providers import PROVIDERS
-from .chunk import ChunkResult, ChunkSpec, Failure, PackedChunk, error_of, pause, pause_topic, steer, stop
+from .chunk import (
+    ChunkResult,
+    ChunkSpec,
+    Failure,
+    PackedChunk,
+    error_of,
+    not_run,
+    pause,
+    pause_topic,
+    row_of_dead_workers,
+    row_that_stays,
+    steer,
+    stop,
+)
 from .engine import IN_A_ROW, Engine, Progress
 from .gate import MOST, Gate
 from .question import Question
-from .rows import Row
-from .work import Work, verdict_of
+from .work import STOP_ALL, Work, verdict_of
 
 CHUNK = 64
 """Rows in a chunk at most."""
@@ -114,7 +126,7 @@ class OnDask(msgspec.Struct, frozen=True):
         return ChunkSpec(
             map=str(uuid.uuid4()),
             question=msgspec.structs.replace(question, schema=None),
-            schema=None if schema is None else schema.kind.schema,
+            schema=None if schema is None else schema.portable(),
             provider=name,
             model=self.target.model,
             base_url=getattr(self.target.provider, "base_url", ""),
@@ -500,8 +512,7 @@ class ClusterEngine(Engine):
         except _WorkerLostError as lost:
             self._lose(works, lost)
         except Exception as error:  # noqa: BLE001 - what Dask or pickle raises
-            self._refused.extend(works)
-            self._halt(_not_run(error))
+            self._keep_here(works, error)
         else:
             self.gate.answered(ticket)
             await self._take(works, worker, result)
@@ -509,6 +520,18 @@ class ClusterEngine(Engine):
         finally:
             self._out -= len(works)
         self.gate.leave()
+
+    def _keep_here(self, works: list[Work], error: Exception) -> None:
+        """Have the rows fail that cannot travel, and the others asked again; where all can, nothing more is asked."""
+        rows = [(work, row_that_stays(work)) for work in works]
+        for work, row in rows:
+            if row is None:
+                self._refused.append(work)
+            else:
+                self._finish(work, row)
+        if not any(row for _, row in rows):
+            self._halt(not_run(error))
+        self._wake()
 
     def _lose_all(self, error: ChatGLMError) -> None:
         """End at once: no chunk comes back."""
@@ -525,15 +548,8 @@ class ClusterEngine(Engine):
             if work.failures < _LOSSES:
                 self._refused.append(work)
                 continue
-            error = ConnectError(
-                tr(
-                    "The Dask worker died each of the {count} times that it had this row, the last one {worker}: look "
-                    "into its log.",
-                    count=work.failures,
-                    worker=lost,
-                )
-            )
-            self._finish(work, Row(work.position, work.label, error=str(error), kind=error.kind))
+            row, error = row_of_dead_workers(work, lost)
+            self._finish(work, row)
             self._count_failure(error)
         self._wake()
 
@@ -552,8 +568,9 @@ class ClusterEngine(Engine):
                 answer = AnswerRow(row.text, row.finish_reason, row.tokens, row.seconds, row.warnings)
                 kept = self._answer_one(work, answer, is_packed=False) or kept
                 continue
-            self._finish(work, msgspec.structs.replace(row, index=work.label, attempts=work.attempts))
             error = error_of(Failure(cast("ErrorKind", row.kind), row.error), worker, self._spec)
+            said = str(error) if row.kind in STOP_ALL else row.error
+            self._finish(work, msgspec.structs.replace(row, index=work.label, attempts=work.attempts, error=said))
             if verdict_of(error) == "again" and row.kind != "protocol":  # which a misfit of the schema is too
                 self._count_failure(error)
             else:
@@ -574,15 +591,3 @@ class ClusterEngine(Engine):
 def _is_suspect(work: Work) -> bool:
     """Return whether a row may be what its workers died of, and so goes alone."""
     return work.failures > 1
-
-
-def _not_run(error: Exception) -> ChatGLMError:
-    """Return the error for a chunk that no worker could run."""
-    package = __name__.partition(".")[0]
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package:
-        return ConfigError(
-            tr("A Dask worker lacks the package {name}: pip install 'chatglm-magic[dask]' there.", name=package)
-        )
-    return ConfigError(
-        tr("The rows could not be asked on the Dask workers: {reason}", reason=f"{type(error).__name__}: {error}")
-    )

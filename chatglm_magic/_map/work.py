@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import msgspec
 
 from .._errors import ChatGLMError, ConfigError, ReplyFormatError, StatusError, shorten, status_error
-from .._language import tr
+from .._language import join_sentences, tr
 from .rows import Row
 
 STOP_ALL = frozenset({"auth", "permission", "billing", "quota", "model_not_found", "config"})
 """Kinds of failure that every other row would meet too."""
 _ASK_AGAIN = frozenset({"server", "connect", "stalled", "truncated", "empty", "protocol", "blocked"})
 """Kinds of failure that the same row may not meet the next time."""
+
+_SENTENCE = re.compile(r".+?(?:[.!?]\s+|[。！？]|$)", re.DOTALL)
+_FOR_CELLS = re.compile(
+    r"\brun the cell again\b|重新运行单元格|--new\b|--no-history\b|%chatglm continue\b|--timeout\b", re.IGNORECASE
+)
+"""Signs of advice that helps a cell or a conversation; an error stays as it was raised, in either language."""
 
 
 class Work(msgspec.Struct, eq=False):
@@ -64,8 +71,6 @@ def _said(error: Exception) -> str:
     """Return what happened to a row; advice that is meant for conversations is put into words for rows."""
     if not isinstance(error, ChatGLMError):
         return f"{type(error).__name__}: {error}"
-    if error.kind == "truncated":
-        return tr("The connection broke before the answer was complete. Ask the row again with rows.retry().")
     if error.kind == "context_length" and isinstance(error, StatusError):
         return str(
             status_error(
@@ -80,7 +85,27 @@ def _said(error: Exception) -> str:
                 model=error.model,
             )
         )
-    return str(error)
+    said = without_sentences(str(error), _FOR_CELLS)
+    return said if said == str(error) else join_sentences(said, _advice(error))
+
+
+def _advice(error: ChatGLMError) -> str:
+    """Return what to do next about a row, where the usual advice speaks of cells or conversations."""
+    match error.kind:
+        case "empty":
+            return tr("Ask the row again with rows.retry(); if it stays empty, it may be too long for the model.")
+        case "stalled":
+            return tr("Ask the row again with rows.retry(), or wait longer with timeout=S.")
+        case "context_length":
+            return tr("Shorten its value, or take a model with a longer context.")
+        case "invalid_request":
+            return tr("Ask without a system prompt, or ask another model.")
+    return tr("Ask the row again with rows.retry().")
+
+
+def without_sentences(text: str, signs: re.Pattern[str]) -> str:
+    """Return a text without those of its sentences in which there is such a sign."""
+    return "".join(said for said in _SENTENCE.findall(text) if not signs.search(said)).rstrip()
 
 
 def misfit_of(text: str, error: ValueError) -> ReplyFormatError:

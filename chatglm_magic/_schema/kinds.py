@@ -314,6 +314,29 @@ def _own_errors(error: Exception) -> list[tuple[Path, str]]:
     return found or [((), shorten(str(error)) or type(error).__name__)]
 
 
+def without_classes(kind: Kind) -> Kind:
+    """Return a kind that reads what the given one does, as plain data; of a model with its own rules, its schema."""
+    changes: dict[str, Any] = {}
+    made: Any = kind
+    match kind:
+        case Own(schema=schema):
+            return Plain(schema)
+        case Choice(values=values):
+            changes = {"members": values}
+        case Record(fields=fields):
+            parts = tuple(msgspec.structs.replace(field, kind=without_classes(field.kind)) for field in fields)
+            changes = {"make": dict, "fields": parts}
+        case Items(item=item):
+            changes = {"item": without_classes(item)}
+        case Fixed(items=kinds):
+            changes = {"items": tuple(map(without_classes, kinds))}
+        case Named(value=value):
+            changes = {"value": without_classes(value)}
+        case Union(kinds=kinds):
+            changes = {"kinds": tuple(map(without_classes, kinds))}
+    return msgspec.structs.replace(made, **changes) if changes else kind
+
+
 def plain(value: Any) -> Any:  # noqa: ANN401 - any type
     """Return a typed value as plain data: objects as dicts by field, Enums as their values, sets as lists."""
     if isinstance(value, (list, set, frozenset)) or (isinstance(value, tuple) and not hasattr(value, "_asdict")):

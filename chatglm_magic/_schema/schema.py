@@ -14,7 +14,7 @@ from .._errors import SchemaError
 from .._language import tr
 from .annotations import is_model, kind_of, not_a_type
 from .json_schema import Path, inlined
-from .kinds import Choice, Fixed, Formatted, Items, Kind, Named, Own, Plain, Record, Union, plain
+from .kinds import Choice, Fixed, Formatted, Items, Kind, Named, Own, Plain, Record, Union, plain, without_classes
 from .misfit import Misfit, Problems, json_type, type_words
 from .partial import REJECTED, SKIPPED, PartialJson
 from .short import parse_short
@@ -131,6 +131,10 @@ class Schema(msgspec.Struct, frozen=True, eq=False):
                 schema = None if one is None else one.schema
                 declared = list(schema.get("properties", {})) if isinstance(schema, Mapping) else []
         return list(dict.fromkeys((*declared, *found)))
+
+    def portable(self) -> Self:
+        """Return the same schema without the user's classes, to travel: what it reads is plain data."""
+        return msgspec.structs.replace(self, kind=without_classes(self.kind))
 
     def partial(self) -> PartialAnswer:
         """Return a reader of an answer that is still being written."""

@@ -15,6 +15,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -202,8 +205,12 @@ def test_a_worker_whose_key_is_refused_says_where_it_takes_one_from(client, serv
     server._behave = behave
     chat = Chat("openai", base_url=server.url, model="glm-4.7", api_key=OWN_KEY)
     said = r"On the Dask worker tcp://.*Keys are sent to no worker: set CHATGLM_API_KEY, CHATGLM_BASE_URL in its"
-    with pytest.raises(AuthenticationError, match=said):
-        chat.map(PROMPT, range(3), client=client).result(30)
+    with pytest.raises(AuthenticationError, match=said) as caught:
+        chat.map(PROMPT, range(3), client=client, concurrency=1).result(30)
+    told = str(caught.value)
+    assert "No key was sent" in told
+    assert "api_key=" not in told
+    assert [row.error for row in caught.value.rows.failed] == [told]  # the same advice, and the same worker
 
 
 def test_a_service_for_one_at_a_time_has_one_worker(client):
@@ -241,6 +248,12 @@ def test_a_frame_fills_columns_and_keeps_its_limit(chat, server, client):
         chat.map(PROMPT, bag.from_sequence([1], npartitions=1))
 
 
+class Shade(Enum):
+    """Another one."""
+
+    DARK = "dark"
+
+
 @dataclass
 class Mood:
     """A class that no worker can import."""
@@ -262,6 +275,31 @@ def test_values_are_made_here(chat, server, client):
 
     assert rows.values == [Mood("good")] * 3 + [None] + [Mood("good")] * 2
     assert "not what the schema asks for" in rows[3].error
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("schema", "said", "value"),
+    [
+        (Literal["red", "blue"], "red", "red"),
+        (Literal["red", "blue"], ' "Blue" ', "blue"),
+        (Shade, "dark", Shade.DARK),
+        (date, "2026-01-31", date(2026, 1, 31)),
+        (Decimal, "12.50", Decimal("12.50")),
+        (Decimal, '{"value": 12.5}', Decimal("12.5")),
+        (list[Shade], '["Dark"]', [Shade.DARK]),
+    ],
+    ids=str,
+)
+def test_workers_take_what_is_taken_here(chat, server, client, schema, said, value):
+    """An answer that needs no second request in this process needs none on a worker."""
+
+    async def behave(asked):
+        return await asked.say(said)
+
+    server._behave = behave
+    assert chat.map(PROMPT, [1], schema=schema, client=client).result(30).values == [value]
+    assert server.requests == 1
 
 
 def test_a_row_fails_alone(chat, server, client):
@@ -500,6 +538,29 @@ def test_workers_that_are_threads(chat, server):
     assert server.most <= 8
 
 
+@pytest.mark.parametrize("concurrency", [8, None])
+def test_several_workers_that_are_threads(chat, server, concurrency):
+    """Each has its own share of what is asked at once, and each is steered, paused and stopped for itself."""
+    server.delay = 0.05
+    with (
+        LocalCluster(n_workers=4, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        rows = chat.map(PROMPT, range(160), client=client, concurrency=concurrency).result(30)
+        assert rows.values == answers(range(160))
+        assert 6 <= server.most <= (concurrency or 160)
+
+        job = chat.map(PROMPT, range(200, 1000), client=client, concurrency=concurrency)
+        while job.progress.done < 20:
+            time.sleep(0.01)
+        job.stop()
+        job.result(5)
+        server.glm.wait_until(lambda: server.open == 0)
+        before = server.requests
+        time.sleep(0.3)
+        assert server.requests == before
+
+
 @contextmanager
 def started(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process of Dask's command line, and kill it at the end."""
@@ -592,10 +653,12 @@ def test_a_provider_of_ones_own_stays_here(client):
 
 
 def test_values_that_cannot_travel(chat, server, client):
-    """A row that cannot be pickled ends the map with a sentence, before anything is asked."""
-    with pytest.raises(ConfigError, match="The rows could not be asked on the Dask workers"):
-        chat.map(PROMPT, [threading.Lock()], client=client).result(30)
-    assert server.requests == 0
+    """A row that cannot be pickled fails alone, with a sentence; the others of its chunk are asked."""
+    rows = chat.map(PROMPT, ["ok1", threading.Lock(), "ok2"], client=client).result(30)
+
+    assert rows.values == ["answer to ok1", None, "answer to ok2"]
+    assert "This row cannot be sent to a Dask worker: TypeError: cannot pickle" in rows[1].error
+    assert server.requests == 2
 
 
 def test_a_collection_without_a_client(chat):

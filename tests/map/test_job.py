@@ -7,6 +7,7 @@ import copy
 import html
 import json
 import pickle
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tqdm.auto import tqdm
 from chatglm_magic import Chat, ChatGLMError, ConfigError, FunctionProvider, _redaction
 from chatglm_magic._event_loops import call_soon, io_thread
 from chatglm_magic._events import Finished, TextDelta
+from chatglm_magic._language import set_language
 from chatglm_magic._map import engine
 from chatglm_magic._map.job import progress_line, running_jobs
 from chatglm_magic._map.rows import Row, Rows
@@ -630,6 +632,34 @@ def test_a_rows_error_gives_advice_for_rows(chat, server, monkeypatch):
     assert "1261" in long.error
     assert "rows.retry()" in broken.error
     assert not any(word in long.error + broken.error for word in ("--new", "--no-history", "%chatglm"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("status", [204, 408, 413, 429, 500, 502, 503])
+def test_no_rows_error_speaks_of_cells(chat, server, monkeypatch, status, language):
+    """Whatever failed: a row has neither a cell nor a conversation; what happened is said as ever."""
+    monkeypatch.setattr(engine, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(engine, "PATIENCE", 0.0)
+
+    async def behave(asked):
+        return web.Response(status=status)
+
+    server._behave = behave
+    set_language(language)
+    try:
+        (row,) = _rows_of(chat.map(PROMPT, ["a"]))
+    finally:
+        set_language("auto")
+
+    assert row.error
+    assert f"HTTP {status}" in row.error
+    assert not re.search(r"cell|单元格|--new|--no-history|%chatglm|--timeout", row.error)
+
+
+def _rows_of(job):
+    """Return the rows of a map that may have ended with an error."""
+    job.wait()
+    return job.rows
 
 
 def test_rows_read_before_an_error_of_the_users_own_are_asked(chat, server):
