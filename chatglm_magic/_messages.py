@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -239,11 +239,11 @@ class ChatOptions(msgspec.Struct, frozen=True, kw_only=True):
                 None means not set.
 
         Raises:
-            ConfigError: A name is unknown, or a parameter's value or `cache` does not fit.
+            ConfigError: A name is unknown, or a value does not fit.
         """
-        fields = {name: given.pop(name) for name in cls.__struct_fields__ if name in given}
-        if "cache" in fields:
-            fields["cache"] = _parse_cache(fields["cache"])
+        check_names(given)
+        taken = {name: given.pop(name) for name in cls.__struct_fields__ if name in given}
+        fields = {name: _parse_field(name, value) for name, value in taken.items() if value is not None}
         fields["parameters"] = check_options({**fields.get("parameters", {}), **given})
         return cls(**{name: value for name, value in fields.items() if value is not None})
 
@@ -263,9 +263,7 @@ class ChatOptions(msgspec.Struct, frozen=True, kw_only=True):
             case "system":
                 changes = {"system": None if unset else text}
             case "think":
-                if not unset and text.lower() not in _TRUE | _FALSE:
-                    raise ConfigError(tr("think takes on, off or none, not {text!r}.", text=text))
-                changes = {"think": None if unset else text.lower() in _TRUE}
+                changes = {"think": None if unset else _parse_think(text)}
             case "timeout":
                 changes = {"timeout": None if unset else parse_seconds(name, text)}
             case _:
@@ -304,14 +302,35 @@ class ChatOptions(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(lower, **given)
 
 
-def parse_seconds(name: str, text: str) -> float:
-    """Return the seconds that a text says.
+def _parse_field(name: str, value: Any) -> Any:  # noqa: ANN401 - each field has its own type
+    """Return what a field of `ChatOptions` is set to."""
+    match name:
+        case "cache":
+            return _parse_cache(value)
+        case "think":
+            return _parse_think(value)
+        case "timeout":
+            return parse_seconds(name, value)
+        case "provider" | "model" | "base_url" | "system" if not isinstance(value, str):
+            raise ConfigError(tr("{name} takes text, not {value!r}.", name=name, value=value))
+    return value
+
+
+def _parse_think(value: object) -> bool:
+    text = str(value).lower()
+    if text not in _TRUE | _FALSE:
+        raise ConfigError(tr("think takes on, off or none, not {text!r}.", text=value))
+    return text in _TRUE
+
+
+def parse_seconds(name: str, text: object) -> float:
+    """Return the seconds that a text or a number says.
 
     Raises:
         ConfigError: They are no number above 0.
     """
     try:
-        seconds = float(text)
+        seconds = float(str(text))
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
@@ -382,20 +401,39 @@ def parse_option(name: str, value: object) -> OptionValue:
     known = name.replace("-", "_")
     option = OPTIONS.get(known)
     if option is None:
-        import difflib  # only mistakes need it
-
-        near = difflib.get_close_matches(known, OPTIONS, n=1)
-        message = join_sentences(
-            tr("There is no parameter {name!r}.", name=name),
-            tr("Did you mean {name}?", name=near[0]) if near else "",
-            tr("Valid ones: {names}.", names=tr(", ").join(OPTIONS)),
-        )
-        raise ConfigError(message)
+        raise _unknown(name, tuple(OPTIONS))
     try:
         return _convert(option, value)
     except (TypeError, ValueError):
         message = tr("Parameter {name} takes {kind}, not {value!r}.", name=known, kind=_expected(option), value=value)
         raise ConfigError(message) from None
+
+
+def check_names(given: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Raise ConfigError for a keyword that is no field of `ChatOptions`, no parameter of the model, and none of others.
+
+    Args:
+        given: The keywords.
+        others: Keywords that may be given as well.
+    """
+    fields = (name for name in ChatOptions.__struct_fields__ if name != "parameters")
+    names = (*others, *OPTIONS, *fields)
+    for name in given:
+        if name.replace("-", "_") not in {*names, "parameters"}:
+            raise _unknown(name, names)
+
+
+def _unknown(name: str, names: Sequence[str]) -> ConfigError:
+    import difflib  # only mistakes need it
+
+    near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
+    return ConfigError(
+        join_sentences(
+            tr("There is no parameter {name!r}.", name=name),
+            tr("Did you mean {name}?", name=near[0]) if near else "",
+            tr("Valid ones: {names}.", names=tr(", ").join(names)),
+        )
+    )
 
 
 def check_options(options: Mapping[str, object]) -> dict[str, OptionValue]:

@@ -128,7 +128,19 @@ def test_keywords_become_fields_and_parameters():
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [({"warmth": 1}, "no parameter 'warmth'"), ({"top_p": 2}, "from 0 to 1"), ({"cache": "yes"}, "'replay' or 'off'")],
+    [
+        ({"warmth": 1}, "no parameter 'warmth'"),
+        ({"model_": "m"}, r"Did you mean model\?"),
+        ({"top_p": 2}, "from 0 to 1"),
+        ({"cache": "yes"}, "'replay' or 'off'"),
+        ({"timeout": -1}, "timeout takes seconds, a number above 0, not -1"),
+        ({"timeout": 0}, "a number above 0"),
+        ({"timeout": True}, "a number above 0"),
+        ({"timeout": "soon"}, "a number above 0"),
+        ({"system": 5}, "system takes text, not 5"),
+        ({"model": ["m"]}, "model takes text"),
+        ({"think": "hard"}, "on, off or none"),
+    ],
 )
 def test_a_keyword_that_does_not_fit_is_said(given, expected):
     """Unknown names and values that do not fit are refused before anything is sent."""

@@ -15,7 +15,7 @@ from .._credentials import NeverPickled
 from .._errors import ConfigError, shorten
 from .._event_loops import TICK, call_soon, io_thread, ticking
 from .._language import tr
-from .._messages import ChatOptions, Request
+from .._messages import ChatOptions, Request, check_names
 from .._redaction import key_guard
 from .._resolve import Target
 from .._transport import shared_connections, single_attempts
@@ -260,6 +260,7 @@ def planned(chat: Asker, prompt: str, over: object, options: ChatOptions | None,
 
 def _setup(chat: Asker, prompt: str, over: object, options: ChatOptions | None, how: dict[str, Any]) -> Setup:
     own = {name: how.pop(name) for name in MapOptions.__struct_fields__ if name in how}
+    check_names([name for name in how if name != "target"], MapOptions.__struct_fields__)
     target, request = chat.map_request(prompt, options, **how)
     return setup_of(prompt, over, target, request, MapOptions(**own))
 

@@ -307,8 +307,8 @@ def _of_numpy(value: Any) -> object:  # noqa: ANN401 - as above
     kind = value.dtype.kind
     if kind == "f" and value.dtype.itemsize < _DOUBLE:
         value = value.astype(str).astype(float)  # 0.1 rather than 0.10000000149011612
-    elif kind in "mM" and value.ndim:
-        value = value.astype(str)
+    elif kind in "mM" and value.ndim:  # `tolist` makes numbers of some
+        return list(value)
     return value.tolist() if value.ndim or kind in "biuf" else value
 
 

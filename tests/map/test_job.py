@@ -511,7 +511,17 @@ def test_a_plan_sends_nothing(chat, server, store):
         (PROMPT, ["a"], {"concurrency": 0}, "concurrency takes 'auto'"),
         (PROMPT, ["a"], {"limit": 0}, "limit takes a whole number"),
         (PROMPT, ["a"], {"rows_per_request": -1}, "rows_per_request takes"),
-        (PROMPT, ["a"], {"temprature": 1}, "no parameter 'temprature'"),
+        (PROMPT, ["a"], {"temprature": 1}, r"no parameter 'temprature'\. Did you mean temperature\?"),
+        (
+            PROMPT,
+            ["a"],
+            {"concurrenc": 4},
+            r"Did you mean concurrency\? Valid ones: .*limit.*client.*temperature.*system",
+        ),
+        (PROMPT, ["a"], {"row_per_request": 4}, r"Did you mean rows_per_request\?"),
+        (PROMPT, ["a"], {"timeout": -1}, "timeout takes seconds, a number above 0, not -1"),
+        (PROMPT, ["a"], {"system": 5}, "system takes text, not 5"),
+        (PROMPT, np.array(5), {}, "A value of type ndarray has no rows"),
         (" ", ["a"], {}, "prompt is empty"),
     ],
 )

@@ -256,7 +256,7 @@ def test_the_value_stands_where_the_prompt_says(prompt, value, expected):
         (np.arange(2000), str(list(range(2000)))),
         (np.array([[1, 2], [3, 4]]), "[[1, 2], [3, 4]]"),
         (np.array([0.1, math.nan], dtype="float32"), "[0.1, null]"),
-        (np.array(["2026-01-02"], dtype="datetime64[ns]"), '["2026-01-02T00:00:00.000000000"]'),
+        (np.array([["2026-01-02", "NaT"]], dtype="datetime64[ns]"), '[["2026-01-02T00:00:00.000000000", null]]'),
         (pd.Series(range(100)), str(list(range(100)))),
         (pd.DataFrame({"a": range(2), "b": ["x", None]}), '[{"a": 0, "b": "x"}, {"a": 1, "b": null}]'),
         (pl.Series(range(100)), str(list(range(100)))),
