@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "helpers")]
 
-from driver import OpenNotebook, Visitor, visitor  # noqa: E402 - the tests' folders are no packages
+from driver import OpenNotebook, Visitor, chromium, visitor  # noqa: E402 - the tests' folders are no packages
 from glm_server import FakeGLM  # noqa: E402
 
 from tests.bench.wires import PASSAGE  # noqa: E402
@@ -88,7 +88,7 @@ def stream_on(
     glm.script(paced_reply([whole[:size], *(whole[at : at + PIECE] for at in range(size, len(whole), PIECE))], pause))
     models = "glm-4.7" if columns == 1 else " -m ".join(f"openai:model-{number}" for number in range(columns))
     ask = f"%%chatglm --base-url {glm.url} -m {models}\ngo on"
-    with person.opens(["%load_ext chatglm_magic", ask, "1 + 1"], dark=dark) as notebook:
+    with person.opens(["%load_ext chatglm_magic", ask, "1 + 1"], dark=dark, fresh=True) as notebook:
         notebook.run(0)
         session = notebook.page.context.new_cdp_session(notebook.page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})  # processor time: neighbours do not count
@@ -156,7 +156,9 @@ def shots(notebook: OpenNotebook, folder: Path | None, name: str) -> None:
 def stop_click(person: Visitor, glm: FakeGLM, times: int) -> list[float]:
     """Give the milliseconds from a click on Stop until the server sees the hang-up."""
     found = []
-    with person.opens(["%load_ext chatglm_magic", f"%%chatglm --base-url {glm.url} -m glm-4.7\ngo on"]) as notebook:
+    with person.opens(
+        ["%load_ext chatglm_magic", f"%%chatglm --base-url {glm.url} -m glm-4.7\ngo on"], fresh=True
+    ) as notebook:
         notebook.run(0)
         for _ in range(times):
             glm.forget()
@@ -195,7 +197,7 @@ def main() -> None:
     arguments.add_argument("--columns", action="store_true", help="models side by side only")
     arguments.add_argument("--pictures", type=Path, help="where to put pictures of a growing reply, light and dark")
     given = arguments.parse_args()
-    with FakeGLM() as glm, visitor() as person:
+    with FakeGLM() as glm, chromium() as browser, visitor(browser) as person:
         if given.pictures:
             for dark in (False, True):
                 stream_on(person, glm, 1000, pictures=given.pictures, dark=dark)

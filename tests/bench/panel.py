@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "helpers")]
 
-from driver import OpenNotebook, Visitor, visitor  # noqa: E402 - the tests' folders are no packages
+from driver import OpenNotebook, Visitor, chromium, visitor  # noqa: E402 - the tests' folders are no packages
 from glm_server import FakeGLM  # noqa: E402
 from panel_lab import RealPanel, load  # noqa: E402
 
@@ -81,7 +81,7 @@ def stream_on(person: Visitor, glm: FakeGLM, size: int) -> dict[str, float]:
     pause = 3.0 if size < 100_000 else 8.0  # for what stood before to be painted
     glm.forget()
     glm.script(paced_reply([whole[:size], *(whole[at : at + PIECE] for at in range(size, len(whole), PIECE))], pause))
-    with person.opens([load(glm), COUNT, "%chatglm panel", "print(*sent)"]) as notebook:
+    with person.opens([load(glm), COUNT, "%chatglm panel", "print(*sent)"], fresh=True) as notebook:
         for cell in range(3):
             notebook.run(cell)
         panel = panel_of(notebook)
@@ -112,7 +112,7 @@ def stream_on(person: Visitor, glm: FakeGLM, size: int) -> dict[str, float]:
 
 def many(person: Visitor) -> dict[str, float]:
     """Measure a conversation of 500 messages: until it is to be read, and while it is scrolled through."""
-    with person.opens(["%load_ext chatglm_magic", FILL, "panel"]) as notebook:
+    with person.opens(["%load_ext chatglm_magic", FILL, "panel"], fresh=True) as notebook:
         notebook.run(0)
         notebook.run(1)
         session = notebook.page.context.new_cdp_session(notebook.page)
@@ -146,7 +146,7 @@ def many(person: Visitor) -> dict[str, float]:
 
 def memory(person: Visitor, times: int) -> list[float]:
     """Give the kernel's growth in MB after each further round of views that ask for the whole."""
-    with person.opens(["%load_ext chatglm_magic", FILL, "panel", RSS]) as notebook:
+    with person.opens(["%load_ext chatglm_magic", FILL, "panel", RSS], fresh=True) as notebook:
         for cell in range(3):
             notebook.run(cell)
         panel_of(notebook)
@@ -190,7 +190,7 @@ def main() -> None:
     arguments.add_argument("--runs", type=int, default=3)
     given = arguments.parse_args()
     runs = 1 if given.quick else given.runs
-    with FakeGLM() as glm, visitor() as person:
+    with FakeGLM() as glm, chromium() as browser, visitor(browser) as person:
         print(
             f"{'characters':>10} {'goal %':>7} {'thread %':>9} {'long tasks':>11} {'worst ms':>9} {'at the end ms':>14}"
             f" {'nodes':>7} {'packets':>8} {'bytes/char':>11}"

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from driver import CHROMIUM, Visitor, visitor
+from driver import CHROMIUM, Visitor, chromium, visitor
 from panel_page import Pages, pages
 from plain_page import plain_pages
+from playwright.sync_api import Browser
 
 
 def need_chromium() -> None:
@@ -21,30 +22,35 @@ def need_chromium() -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Visitor]:
-    """Give a Jupyter server and a browser to the tests of one module (no asyncio.run beside it)."""
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Give the browser of all tests of this folder."""
     need_chromium()
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def lab(browser: Browser) -> Iterator[Visitor]:
+    """Give a visitor of a Jupyter server, the same to all tests of this folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.upper().endswith(("_API_KEY", "_PROXY")) or name.upper().startswith("CHATGLM_"):
                 patch.delenv(name)
         patch.setenv("CHATGLM_STORE", "off")
-        with visitor() as person:
+        with visitor(browser) as person:
             yield person
 
 
-@pytest.fixture(scope="module")
-def panels() -> Iterator[Pages]:
-    """Give pages with a panel and no kernel to the tests of one module (`lab` has no place in the same one)."""
-    need_chromium()
-    with pages() as all_pages:
+@pytest.fixture(scope="package")
+def panels(browser: Browser) -> Iterator[Pages]:
+    """Give pages with a panel and no kernel."""
+    with pages(browser) as all_pages:
         yield all_pages
 
 
 @pytest.fixture(scope="module")
-def opens() -> Iterator[Any]:
+def opens(browser: Browser) -> Iterator[Any]:
     """Give a function that opens a page without a kernel and without a panel."""
-    need_chromium()
-    with plain_pages() as open_page:
+    with plain_pages(browser) as open_page:
         yield open_page

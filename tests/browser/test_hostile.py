@@ -116,7 +116,7 @@ def test_the_guard_sees_what_runs_loads_and_covers(lab):
         "<a href='javascript:canary'>x</a>",
     ]
     source = f"for text in {texts!r}: display({{'text/markdown': text}}, raw=True)"
-    with lab.opens([source]) as notebook:
+    with lab.opens([source], fresh=True) as notebook:
         guard = Guard(notebook, lab.jupyter.url)
         notebook.run(0)
         found = "\n".join(guard.findings())
@@ -134,7 +134,7 @@ def test_each_hostile_text_shows_as_text(lab, ui):
         *show_all(count, "show(TextDelta(text))"),
         *(show_all(count, "show(ThinkingDelta(text), TextDelta('x'))") if ui == "lab" else []),
     ]
-    with lab.opens(cells, ui=ui) as notebook:
+    with lab.opens(cells, ui=ui, fresh=True) as notebook:
         guard = Guard(notebook, lab.jupyter.url)
         run_all(notebook, cells)
         assert notebook.output(1).locator(".jp-OutputArea-output").count() == AT_ONCE
@@ -145,7 +145,7 @@ def test_no_text_becomes_dangerous_by_being_cut(lab):
     """A reply that has come in part, its blocks put below each other, is as safe as a whole one."""
     each = "raw('\\n\\n'.join(safe(close_open(part, growing=True)) for part in cuts(text)))"
     cells = [SHOW, *show_all(len(TEXTS), each)]
-    with lab.opens(cells) as notebook:
+    with lab.opens(cells, fresh=True) as notebook:
         guard = Guard(notebook, lab.jupyter.url)
         run_all(notebook, cells)
         assert guard.findings() == []
@@ -160,7 +160,7 @@ def test_no_text_becomes_dangerous_while_it_streams(lab, glm):
         glm.say(text, pieces=list(pieces(text)), delay=0.001)
         cells.append(f"%%chatglm --base-url {glm.url} -m glm-4.7\ngo on")
 
-    with lab.opens(cells) as notebook:
+    with lab.opens(cells, fresh=True) as notebook:
         guard = Guard(notebook, lab.jupyter.url)
         run_all(notebook, cells)
         assert notebook.outputs(3)[0]["data"]["text/plain"].endswith(parts[2][-1])
@@ -170,7 +170,7 @@ def test_no_text_becomes_dangerous_while_it_streams(lab, glm):
 def test_what_the_model_meant_is_still_read(lab):
     """Code with angle brackets, HTML examples, comparison signs in text and in math read as they were written."""
     cells = [SHOW, "for text, _ in MEANT: show(TextDelta(text))", "for text in MEANT_MATH: show(TextDelta(text))"]
-    with lab.opens(cells) as notebook:
+    with lab.opens(cells, fresh=True) as notebook:
         run_all(notebook, cells)
         notebook.page.wait_for_timeout(500)
         outputs = notebook.output(1).locator(".jp-OutputArea-output")

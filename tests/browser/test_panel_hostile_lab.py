@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 def test_a_hostile_stream_does_nothing_in_a_real_notebook(lab, glm):
     """All texts, one after the other, cut anywhere, as thoughts and as an answer: nothing runs and nothing loads."""
     text = "\n\n".join(TEXTS)
-    with opens_panel(lab, glm) as (panel, notebook):
+    with opens_panel(lab, glm, fresh=True) as (panel, notebook):
         dialogs: list[str] = []
         panel.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
         notebook.requests.clear()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -48,6 +48,17 @@ new PerformanceObserver(l => { for (const e of l.getEntries()) window.__long.pus
 new PerformanceObserver(l => { for (const e of l.getEntries()) window.__shift += e.value })
   .observe({entryTypes: ['layout-shift']});
 """
+
+# Opens a notebook in the place of all that is open; their kernels end.
+ANOTHER = """async path => {
+  const app = window.jupyterapp || window.jupyterlab;
+  const open = [...app.shell.widgets('main')];
+  await app.commands.execute('docmanager:open', {path});
+  for (const widget of open) { widget.sessionContext?.shutdown().catch(() => {}); widget.dispose(); }
+  app.shell.collapseRight(); app.shell.expandLeft();
+  window.__long = []; window.__shift = 0;
+}"""
+WINDOW: Any = {"width": 1100, "height": 800}
 
 
 class Jupyter:
@@ -140,8 +151,25 @@ class OpenNotebook:
         self.path = path
         self.console: list[str] = []
         self.requests: list[str] = []
-        page.on("console", lambda message: self.console.append(message.text))
-        page.on("request", lambda request: self.requests.append(request.url))
+        self.loads = 0
+        page.on("console", self._hear)
+        page.on("request", self._note)
+        page.on("load", self._count)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        self.console.append(message.text)
+
+    def _note(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+    def _count(self, _: Page) -> None:
+        self.loads += 1
+
+    def forget(self) -> None:
+        """Follow the page no more."""
+        self.page.remove_listener("load", self._count)
+        self.page.remove_listener("console", self._hear)
+        self.page.remove_listener("request", self._note)
 
     def js(self, function: str, argument: Any = None) -> Any:
         """Evaluate a JavaScript function in the page."""
@@ -197,33 +225,45 @@ class OpenNotebook:
 
 
 class Visitor:
-    """A person with a browser at a Jupyter server."""
+    """A person with a browser at a Jupyter server, who stays on the page where one notebook after the other is opened.
+
+    Loading JupyterLab takes longer than most tests: a page that a test has left in order serves the next one too.
+    """
 
     def __init__(self, jupyter: Jupyter, browser: Browser) -> None:
         self.jupyter = jupyter
         self.browser = browser
         self._count = 0
+        self._page: Page | None = None
+        self._locale = ""
 
     @contextmanager
     def opens(
-        self, cells: list[str], *, ui: str = "lab", dark: bool = False, locale: str = "en-US"
+        self, cells: list[str], *, ui: str = "lab", dark: bool = False, locale: str = "en-US", fresh: bool = False
     ) -> Iterator[OpenNotebook]:
-        """Open a new notebook and wait until its kernel is ready."""
+        """Open a new notebook and wait until its kernel is ready; `fresh`: on a page of its own."""
         self._count += 1
         path = self.jupyter.write(f"visit{self._count}.ipynb", cells)
-        context = self.browser.new_context(
-            viewport={"width": 1100, "height": 800}, color_scheme="dark" if dark else "light", locale=locale
-        )
-        try:
-            page = context.new_page()
-            page.add_init_script(SCRIPT)
-            notebook = OpenNotebook(page, path)
+        if fresh or ui != "lab" or locale != self._locale:
+            self.leave()
+        if self._page is None:
+            self._locale = locale
+            self._page = self.browser.new_context(viewport=WINDOW, locale=locale).new_page()
+            self._page.add_init_script(SCRIPT)
             place = f"lab/tree/{path.name}?reset" if ui == "lab" else f"notebooks/{path.name}"
-            page.goto(f"{self.jupyter.url}/{place}")
+            self._page.goto(f"{self.jupyter.url}/{place}")
+        else:
+            self._page.set_viewport_size(WINDOW)
+            self._page.evaluate(ANOTHER, path.name)
+        page = self._page
+        notebook = OpenNotebook(page, path)
+        try:
+            page.emulate_media(color_scheme="dark" if dark else "light")
             page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
             page.wait_for_function(
-                """() => { const k = window.__panel()?.sessionContext?.session?.kernel;
-                return k && k.status === 'idle'; }""",
+                """name => { const k = window.__panel()?.sessionContext?.session?.kernel;
+                return k && k.status === 'idle' && window.__panel().context.path === name; }""",
+                arg=path.name,
                 timeout=60_000,
             )
             # The server keeps the theme for the next visit, so each one sets its own.
@@ -234,22 +274,41 @@ class Visitor:
                 dark,
             )
             page.wait_for_selector(f"body[data-jp-theme-light='{str(not dark).lower()}']", state="attached")
+            notebook.loads = 0
             yield notebook
-        finally:
-            context.close()
+        except BaseException:
+            self.leave()
+            raise
+        notebook.forget()
+        if fresh or ui != "lab" or notebook.loads or page.is_closed() or page.locator(".jp-Dialog").count():
+            self.leave()
+
+    def leave(self) -> None:
+        """Close the page."""
+        if self._page is not None:
+            self._page.context.close()
+            self._page = None
 
 
 @contextmanager
-def visitor(environment: dict[str, str] | None = None) -> Iterator[Visitor]:
-    """Start a server and a browser for the length of a block."""
+def chromium() -> Iterator[Browser]:
+    """Start a browser for the length of a block, in which this thread must not run an event loop of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def visitor(browser: Browser, environment: dict[str, str] | None = None) -> Iterator[Visitor]:
+    """Start a server for a browser for the length of a block."""
     jupyter = Jupyter(environment)
     jupyter.start()
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            try:
-                yield Visitor(jupyter, browser)
-            finally:
-                browser.close()
+        person = Visitor(jupyter, browser)
+        yield person
+        person.leave()
     finally:
         jupyter.stop()

@@ -15,8 +15,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from driver import CHROMIUM, FLAGS
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from driver import chromium
+from playwright.sync_api import Browser, Locator, Page
 
 import chatglm_magic
 from chatglm_magic._markdown.fences import cell_content
@@ -254,18 +254,13 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def pages() -> Iterator[Pages]:
-    """Serve the panel's files and start a browser for the length of a block."""
+def pages(browser: Browser) -> Iterator[Pages]:
+    """Serve the panel's files to a browser for the length of a block."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(STATIC))) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-                try:
-                    yield Pages(browser, f"http://127.0.0.1:{server.server_port}")
-                finally:
-                    browser.close()
+            yield Pages(browser, f"http://127.0.0.1:{server.server_port}")
         finally:
             server.shutdown()
             thread.join()
@@ -316,7 +311,7 @@ def pictures(folder: Path) -> None:
     """Take pictures of the panel in the themes and widths that people have."""
     folder.mkdir(parents=True, exist_ok=True)
     dark = {"color_scheme": "dark"}
-    with pages() as all_pages:
+    with chromium() as browser, pages(browser) as all_pages:
         for name, options in {
             "light": {},
             "dark": dark,

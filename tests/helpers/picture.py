@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from driver import Visitor, visitor
+from driver import Visitor, chromium, visitor
 from glm_server import FakeGLM
 from panel_lab import SECONDS, RealPanel
 from test_browser_cell import ANSWER, LOAD
@@ -72,7 +72,7 @@ def attention(q, k, v):
 def take_cell(person: Visitor, glm: FakeGLM, words: Words) -> None:
     """Ask in a cell, and take the picture when formula and table are there."""
     glm.say(words.answer, delay=0.12, first_delay=0.5, thinking=words.thinking)
-    with person.opens([LOAD, f"%%chatglm -m glm-4.7\n{words.question}"]) as notebook:
+    with person.opens([LOAD, f"%%chatglm -m glm-4.7\n{words.question}"], fresh=True) as notebook:
         page = notebook.page
         page.set_viewport_size({"width": 900, "height": 640})
         notebook.js(HIDE)
@@ -86,7 +86,7 @@ def take_cell(person: Visitor, glm: FakeGLM, words: Words) -> None:
 
 def take_panel(person: Visitor, glm: FakeGLM, words: Words, *, dark: bool) -> None:
     """Talk a little in a panel, and take the picture when the second answer is there."""
-    with person.opens([LOAD, "%chatglm panel"], dark=dark) as notebook:
+    with person.opens([LOAD, "%chatglm panel"], dark=dark, fresh=True) as notebook:
         page = notebook.page
         page.set_viewport_size({"width": 960, "height": 800})
         notebook.js(HIDE)
@@ -118,7 +118,7 @@ def main() -> None:
                 "CHATGLM_LANG": words.language,
                 "CHATGLM_STORE": ":memory:",
             }
-            with visitor(settings) as person:
+            with chromium() as browser, visitor(browser, settings) as person:
                 take_cell(person, glm, words)
                 for dark in (False, True):
                     take_panel(person, glm, words, dark=dark)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from driver import CHROMIUM, FLAGS
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 URL = "http://127.0.0.1/"
 """Where pages seem to be; nothing is asked of it."""
@@ -76,18 +75,15 @@ class PlainPage:
 
 
 @contextmanager
-def plain_pages() -> Iterator[Any]:
+def plain_pages(browser: Browser) -> Iterator[Any]:
     """Give a function that opens an empty page, for the length of a block."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        pages: list[PlainPage] = []
+    pages: list[PlainPage] = []
 
-        def open_page(html: str, *, dark: bool = False) -> PlainPage:
-            pages.append(PlainPage(browser, dark=dark))
-            pages[-1].open(html)
-            return pages[-1]
+    def open_page(html: str, *, dark: bool = False) -> PlainPage:
+        pages.append(PlainPage(browser, dark=dark))
+        pages[-1].open(html)
+        return pages[-1]
 
-        yield open_page
-        for page in pages:
-            page.close()
-        browser.close()
+    yield open_page
+    for page in pages:
+        page.close()
