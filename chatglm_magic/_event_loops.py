@@ -1,14 +1,16 @@
-"""The event loops of a process: the notebook's own, a second one in a thread, and a lock that both may hold."""
+"""The event loops of a process: the notebook's own, a second one in a thread, and what keeps both of them running."""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
+import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
-from typing import Any, TypeVar
+from contextvars import ContextVar, copy_context
+from typing import Any, Generic, TypeVar
 
 from ._errors import ConfigError
 from ._language import tr
@@ -150,6 +152,113 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 io_thread = LoopThread()
 """The only second loop of this process."""
+
+
+class IteratorThread(Generic[T]):
+    """Reads an iterator in a daemon thread, so that no loop stands still while it waits for its next item.
+
+    The thread is the same for all items, and reads only as many ahead as somebody wants. What was read and not taken
+    is there for whoever takes next. The thread ends with the iterator, or once this is not used any more.
+
+    Args:
+        items: The iterator.
+        owner: What it iterates over: threads with the same owner take turns. None for the iterator itself.
+    """
+
+    def __init__(self, items: Iterator[T], owner: object = None) -> None:
+        self._reading = _Reading(items, _turns.setdefault(id(items if owner is None else owner), threading.Lock()))
+        self._context = copy_context()
+        self._ordered = 0  # items that are there, and those that the thread is to read
+        self._is_begun = False
+        weakref.finalize(self, self._reading.close)
+
+    async def take(self, most: int) -> tuple[list[T], BaseException | None]:
+        """Wait for an item, and return those that are there, so many at most, and the error that stands behind them.
+
+        At the end there is neither. Giving up waiting loses nothing.
+        """
+        found = self._reading.found
+        while True:
+            news = self._reading.news
+            self._order(most)
+            if found:
+                break
+            await asyncio.wrap_future(news)
+        items: list[T] = []
+        while found and len(items) < most and isinstance(found[0], tuple):
+            items.append(found.popleft()[0])
+        is_broken = bool(found) and isinstance(found[0], BaseException) and len(items) < most
+        error = found.popleft() if is_broken else None
+        self._ordered -= len(items) + is_broken
+        return items, error
+
+    def peek(self, seconds: float) -> T | None:
+        """Wait in this thread for the next item, and leave it there; None where none comes in that time."""
+        news, found = self._reading.news, self._reading.found
+        self._order(1)
+        if not found:
+            concurrent.futures.wait((news,), seconds)
+        return found[0][0] if found and isinstance(found[0], tuple) else None
+
+    def _order(self, most: int) -> None:
+        """Have the thread read until there are so many items."""
+        if not self._is_begun:
+            self._is_begun = True
+            threading.Thread(
+                target=self._context.run, args=(self._reading.run,), name="chatglm-rows", daemon=True
+            ).start()
+        if (more := most - self._ordered) > 0:
+            self._ordered += more
+            self._reading.wanted.release(more)
+
+
+_turns: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+class _Reading:
+    """What the thread of an `IteratorThread` works on.
+
+    Attributes:
+        found: What was read: items, each in a tuple, and errors; at the end None, which stays.
+        news: Done as soon as more was found; another one then.
+        wanted: How many items are to be read.
+    """
+
+    def __init__(self, items: Iterator[Any], turn: Any) -> None:  # noqa: ANN401 - a lock
+        self.found: deque[Any] = deque()
+        self.news = _uncancellable()
+        self.wanted = threading.Semaphore(0)
+        self._items, self._turn = items, turn
+        self._is_closed = False
+
+    def run(self) -> None:
+        """Read what is wanted."""
+        while not self.found or self.found[-1] is not None:
+            self.wanted.acquire()
+            if self._is_closed:
+                return
+            one: object = None
+            try:
+                with self._turn:
+                    one = (next(self._items),)
+            except StopIteration:
+                pass
+            except BaseException as error:  # noqa: BLE001 - of the user's own; it is told to whoever takes
+                one = error
+            self.found.append(one)
+            news, self.news = self.news, _uncancellable()
+            news.set_result(None)
+
+    def close(self) -> None:
+        """Have the thread end, once the iterator lets it."""
+        self._is_closed = True
+        self.wanted.release()
+
+
+def _uncancellable() -> concurrent.futures.Future[None]:
+    future: concurrent.futures.Future[None] = concurrent.futures.Future()
+    future.set_running_or_notify_cancel()
+    return future
 
 
 class FairLock:

@@ -494,6 +494,8 @@ class ClusterEngine(Engine):
 
     async def _read(self, size: int) -> list[tuple[int, Any, Any]]:
         await self._cluster.was_seen.wait()
+        if self._reader is not None:
+            return await super()._read(size)
         return await asyncio.to_thread(list, self._block(size))  # a partition may be computed for them
 
     def _packed_with(self, work: Work) -> list[Work]:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from .._errors import ChatGLMError, ReplyFormatError, StalledError
-from .._event_loops import running_loop
+from .._event_loops import IteratorThread, running_loop
 from .._messages import Request, Stage
 from .._reply import Reply
 from .._store import AnswerRow
@@ -29,7 +29,7 @@ from .packing import packed_answers, packed_request
 from .question import Question
 from .rows import Ending, Row
 from .source import Template
-from .work import Work, failed_row, misfit_of, twin_of, verdict_of
+from .work import Work, failed_row, misfit_of, share_of, tokens_of, twin_of, verdict_of
 
 ATTEMPTS = 4
 """How often a row is asked at most where the service fails; refusals do not count."""
@@ -43,6 +43,8 @@ _FIRST_WAIT = 0.5
 _LEAST_BLOCK, _BLOCK = 256, 1024
 """Rows looked up at once: at least, where they are in memory anyhow, and at most."""
 _BLOCK_CHARACTERS = 1_000_000
+_AHEAD = 64
+"""Rows read at once of what can be read only once, at most, where more are not asked at once."""
 _LAST_ANSWERS = 5.0
 """Seconds that requests in flight may take to end once nothing more is asked."""
 _HANG_UP = 0.2
@@ -103,6 +105,7 @@ class Engine:
         check: Raises a `ChatGLMError` for a text that must not be sent.
         clean: Takes out of an answer what must not be kept.
         on_row: Called, in the loop, with each row that is done.
+        reader: Reads the rows that follow in a thread, as it may have to wait for each; None where none do.
 
     Attributes:
         rows: The rows that are done, by position.
@@ -119,7 +122,7 @@ class Engine:
     finish_reason: Ending = ""
     length = 0
     status = obstacle = ""
-    _broken: Exception | None = None  # what the rows raised after those that were read
+    _broken: BaseException | None = None  # what the rows raised after those that were read
     _workers = _idle = 0
     _fed = _stopping = False
     _failed = _there = _tokens = _requests = _in_a_row = 0
@@ -139,6 +142,7 @@ class Engine:
         check: Callable[[str], object] = lambda _: None,
         clean: Callable[[str], str] = lambda text: text,
         on_row: Callable[[Row], object] = lambda _: None,
+        reader: IteratorThread[tuple[int, Any, Any]] | None = None,
     ) -> None:
         self.rows: dict[int, Row] = {}
         self.order: list[int] = []
@@ -150,6 +154,7 @@ class Engine:
         self._stage, self._packed = stage, packed or stage
         self._least = 1 if total is None else _LEAST_BLOCK
         self._source: Iterator[tuple[int, Any, Any]] = iter(rows)
+        self._reader = reader
         self._total = total
         self._kept = kept or NotKept()
         self._fresh = fresh
@@ -282,11 +287,12 @@ class Engine:
             block = await self._read(max(size, room, self._least))
             if not block:
                 if self._broken is not None:
-                    raise self._broken
+                    self._halt(self._broken)
+                    return
                 self._total = self.length
                 break
             were_there = self._look_up(block)
-            size = min(2 * len(block), _BLOCK) if were_there else 1
+            size = min(2 * len(block), _BLOCK if self._reader is None else _AHEAD) if were_there else 1
             self._grow()
             self._wake()
             await asyncio.sleep(0)
@@ -294,7 +300,11 @@ class Engine:
         self._wake()
 
     async def _read(self, size: int) -> list[tuple[int, Any, Any]]:
-        return list(self._block(size))
+        block = list(self._block(size))
+        if not block and self._reader is not None and self._broken is None:
+            block, self._broken = await self._reader.take(size)
+            self.length = max(self.length, block[-1][0] + 1) if block else self.length
+        return block
 
     def _block(self, size: int) -> Iterator[tuple[int, Any, Any]]:
         """Yield the next rows, fewer where they are long; none once reading them has failed."""
@@ -440,10 +450,10 @@ class Engine:
 
     def _note_spent(self, works: list[Work], reply: Reply) -> None:
         """Note what a request without an answer took and said."""
-        tokens = _tokens_of(reply)
+        tokens = tokens_of(reply)
         self._tokens += tokens
         for number, work in enumerate(works):
-            work.tokens += _share(tokens, number, works)
+            work.tokens += share_of(tokens, number, works)
             work.said = self._clean(reply.text) if len(works) == 1 else ""
 
     def _notify(self, text: str) -> None:
@@ -451,14 +461,14 @@ class Engine:
 
     def _answer(self, works: list[Work], reply: Reply, seconds: float) -> asyncio.Future[None] | None:
         """Take the answers of rows; return what is done once they are kept, if it has to be waited for."""
-        text, odd, tokens = self._clean(reply.text), tuple(reply.warnings), _tokens_of(reply)
+        text, odd, tokens = self._clean(reply.text), tuple(reply.warnings), tokens_of(reply)
         self._tokens += tokens
         texts, ends = {0: text}, reply.finish_reason or "stop"
         if len(works) > 1:  # of an answer that was cut off, the rows that are there are whole
             texts, ends = packed_answers(text, len(works)), "stop" if ends == "length" else ends
         kept = None
         for number, work in enumerate(works):
-            share = _share(tokens, number, works)
+            share = share_of(tokens, number, works)
             own = AnswerRow(texts.get(number, ""), ends, share, seconds, odd)
             if number in texts:
                 kept = self._answer_one(work, own, is_packed=len(works) > 1) or kept
@@ -575,17 +585,6 @@ class Engine:
         if not row.cached:
             self.newest.append((value, row))
         self._on_row(row)
-
-
-def _tokens_of(reply: Reply) -> int:
-    """Return the tokens of a reply, read and written; 0 where the service did not say."""
-    usage = reply.usage
-    return (usage.total_tokens or usage.prompt_tokens + usage.completion_tokens) if usage is not None else 0
-
-
-def _share(tokens: int, number: int, works: list[Work]) -> int:
-    """Return how many of a request's tokens are one row's."""
-    return tokens // len(works) + (number < tokens % len(works))
 
 
 def _release(waiter: asyncio.Future[None]) -> None:

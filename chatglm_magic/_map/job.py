@@ -274,6 +274,7 @@ def _engine(setup: Setup, rows: Iterable[Numbered], total: int | None, on_row: C
         "check": key_guard(),
         "clean": setup.clean,
         "on_row": on_row,
+        "reader": setup.reader,
     }
     if setup.where is None:
         return Engine(setup.question, setup.stage, rows, gate=setup.gate(), packed=setup.packed, **how)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from sqlite3 import ProgrammingError
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from .._conversation.cache import request_key
 from .._credentials import mask_of, seen_keys
 from .._errors import ConfigError
+from .._event_loops import IteratorThread
 from .._language import tr, trn
-from .._messages import Request, Stage
+from .._messages import Request, Stage, check_prompt
 from .._redaction import key_guard
 from .._resolve import Target
 from .._schema.schema import Schema
@@ -24,7 +26,7 @@ from .gate import Gate
 from .kept import Kept, StoredAnswers
 from .packing import packed_request, packed_schema
 from .question import Question
-from .source import Source, Template, is_dask
+from .source import Source, Template, columns_of_first, is_dask
 from .stages import packed_stage, row_stage
 
 if TYPE_CHECKING:
@@ -33,7 +35,12 @@ if TYPE_CHECKING:
 Numbered = tuple[int, Any, Any]
 """A row's position, its label and its value."""
 
+Reader = IteratorThread[Numbered]
+"""Reads rows that can be read only once."""
+
 _START = 4
+_FIRST_ROW = 5.0
+"""Seconds for which the first row is waited for, where only that tells which columns there are."""
 _ONE_AT_A_TIME = ("local", "chatglm")
 """Providers that answer one request after the other, whoever asks."""
 _CHARS_PER_TOKEN = (2.0, 4.5)
@@ -59,6 +66,7 @@ class Setup(msgspec.Struct, frozen=True):
         prepared: Makes of a request for one row what is sent.
         packed_prepared: Makes of a request for several rows what is sent.
         where: The Dask cluster whose workers ask; None for this process.
+        reader: Reads the rows that can be read only once, and goes on where it was; None for others.
     """
 
     question: Question
@@ -76,6 +84,7 @@ class Setup(msgspec.Struct, frozen=True):
     prepared: Callable[[Request], Request] = lambda request: request
     packed_prepared: Callable[[Request], Request] = lambda request: request
     where: OnDask | None = None
+    reader: Reader | None = None
 
     @property
     def total(self) -> int | None:
@@ -85,9 +94,9 @@ class Setup(msgspec.Struct, frozen=True):
         return self.source.length if self.limit is None else min(self.limit, self.source.length)
 
     def rows(self) -> Iterator[Numbered]:
-        """Yield the rows that are asked about; what can be read only once goes on where it was."""
-        if self.source.length is None:
-            return ((position, position, value) for position, value in self.source.rows())
+        """Yield the rows that are asked about, from the first one; none that `reader` reads."""
+        if self.reader is not None:
+            return iter(())
         numbered = ((position, label, value) for position, (label, value) in enumerate(self.source.rows()))
         return itertools.islice(numbered, self.limit)
 
@@ -185,11 +194,11 @@ def setup_of(prompt: str, over: object, target: Target, request: Request, how: M
         ConfigError: There are no rows, the prompt names what they do not have, or a value does not fit.
     """
     limit = None if how.limit is None else count_of("limit", how.limit)
-    concurrency = concurrency_of(how.concurrency)
-    source, where = _source(over, limit, how.client, target, concurrency)
+    concurrency, together = concurrency_of(how.concurrency), count_of("rows_per_request", how.rows_per_request)
+    source, where = _source(_with_first(over), limit, how.client, target, concurrency)
     wanted = how.schema if isinstance(how.schema, Schema) or how.schema is None else Schema.of(how.schema)
-    Template(prompt, source.columns)  # raises what the prompt lacks
-    question = _question(prompt, source, target, request, wanted, count_of("rows_per_request", how.rows_per_request))
+    source, reader = _checked(prompt, source, over)
+    question = _question(prompt, source, target, request, wanted, together)
     store, held = open_store(), held_by(target.provider, target.model)
     return Setup(
         question,
@@ -207,7 +216,58 @@ def setup_of(prompt: str, over: object, target: Target, request: Request, how: M
         prepared=_preparing(wanted, held),
         packed_prepared=_preparing(packed_schema(wanted), held),
         where=where,
+        reader=reader,
     )
+
+
+def _numbered(source: Source) -> Iterator[Numbered]:
+    """Yield the rows of what can be read only once.
+
+    Raises:
+        ConfigError: They belong to the thread that made them.
+    """
+    try:
+        for position, value in source.rows():
+            yield position, position, value
+    except ProgrammingError as error:
+        if "thread" not in str(error):
+            raise
+        raise ConfigError(
+            tr("These rows can be read only in the thread that made them: read them into a list first.")
+        ) from error
+
+
+def _checked(prompt: str, source: Source, over: object) -> tuple[Source, Reader | None]:
+    """Return the rows, and the reader of what can be read only once: of records with columns, if the prompt names any.
+
+    Raises:
+        ConfigError: The prompt is empty, or names what a row does not have.
+    """
+    check_prompt(prompt)
+    reader = None if source.length is not None else IteratorThread(_numbered(source), over)
+    try:
+        Template(prompt, source.columns)
+    except ConfigError:
+        row = reader.peek(_FIRST_ROW) if reader is not None and source.columns is None else None
+        if row is None:
+            raise
+        _peeked[:] = [(over, row[2])]
+        source = msgspec.structs.replace(source, columns=columns_of_first(row[2]))
+        Template(prompt, source.columns)
+    if _peeked and _peeked[0][0] is over:
+        _peeked.clear()
+    return source, reader
+
+
+_peeked: list[tuple[object, object]] = []
+"""What a map was refused over at last, whose first row is read already, and that row."""
+
+
+def _with_first(over: object) -> object:
+    """Return what is mapped over, with the first row of it that a refused map has read."""
+    if not _peeked or _peeked[0][0] is not over:
+        return over
+    return itertools.chain([_peeked[0][1]], cast("Iterable[object]", over))
 
 
 def _preparing(schema: Schema | None, held: Held) -> Callable[[Request], Request]:

@@ -99,7 +99,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def _of_sequence(over: Any) -> Source:  # noqa: ANN401 - whatever has a length and items
-    return Source(type(over).__name__, len(over), _keys(next(iter(over), None)), lambda: enumerate(over))
+    return Source(type(over).__name__, len(over), columns_of_first(next(iter(over), None)), lambda: enumerate(over))
 
 
 def _of_iterable(over: Iterable[Any], limit: int | None) -> Source:
@@ -107,12 +107,12 @@ def _of_iterable(over: Iterable[Any], limit: int | None) -> Source:
     once, columns = iter(over), None
     if isinstance(over, Sized) and limit != 0:  # a list in it may be one of records
         first = list(itertools.islice(once, 1))
-        once, columns = itertools.chain(first, once), _keys(next(iter(first), None))
+        once, columns = itertools.chain(first, once), columns_of_first(next(iter(first), None))
     numbered = itertools.islice(enumerate(once), limit)
     return Source("generator", None, columns, lambda: numbered)
 
 
-def _keys(first: object) -> tuple[str, ...] | None:
+def columns_of_first(first: object) -> tuple[str, ...] | None:
     """Return the columns of records, by the first of them; None where it is no mapping."""
     return tuple(map(str, first)) if isinstance(first, Mapping) else None
 

@@ -9,6 +9,7 @@ import msgspec
 
 from .._errors import ChatGLMError, ConfigError, ReplyFormatError, StatusError, shorten, status_error
 from .._language import join_sentences, tr
+from .._reply import Reply
 from .rows import Row
 
 STOP_ALL = frozenset({"auth", "permission", "billing", "quota", "model_not_found", "config"})
@@ -124,3 +125,14 @@ def verdict_of(error: Exception) -> Literal["refused", "all", "again", "row"]:
     if error.kind in STOP_ALL or isinstance(error, ConfigError):
         return "all"
     return "again" if error.kind in _ASK_AGAIN else "row"
+
+
+def tokens_of(reply: Reply) -> int:
+    """Return the tokens of a reply, read and written; 0 where the service did not say."""
+    usage = reply.usage
+    return (usage.total_tokens or usage.prompt_tokens + usage.completion_tokens) if usage is not None else 0
+
+
+def share_of(tokens: int, number: int, works: list[Work]) -> int:
+    """Return how many of a request's tokens are one row's."""
+    return tokens // len(works) + (number < tokens % len(works))

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -650,6 +651,22 @@ def test_a_provider_of_ones_own_stays_here(client):
 
     with pytest.raises(ConfigError, match=r"The provider 'mine' stays here"):
         Chat(FunctionProvider(answer, name="mine")).map(PROMPT, [1], client=client)
+
+
+def test_a_generator_that_waits(chat, server, client):
+    """Its rows are asked as they come, on workers too; a stop bites, and another try goes on."""
+    rows = queue.SimpleQueue()
+    rows.put("a")
+    job = chat.map(PROMPT, iter(rows.get, None), client=client)
+    while job.progress.done < 1:
+        time.sleep(0.01)
+    began = time.monotonic()
+    job.stop()
+    stopped = job.result(5)
+    assert time.monotonic() - began < 0.5
+    for row in ("b", "c", None):
+        rows.put(row)
+    assert stopped.retry().result(30).values == answers("abc")
 
 
 def test_values_that_cannot_travel(chat, server, client):

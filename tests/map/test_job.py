@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import csv
+import gc
 import html
 import json
 import pickle
+import queue
 import re
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -26,7 +32,7 @@ from map_kit import RowServer, answers
 from tqdm.auto import tqdm
 
 from chatglm_magic import Chat, ChatGLMError, ConfigError, FunctionProvider, _redaction
-from chatglm_magic._event_loops import call_soon, io_thread
+from chatglm_magic._event_loops import IteratorThread, call_soon, io_thread
 from chatglm_magic._events import Finished, TextDelta
 from chatglm_magic._language import set_language
 from chatglm_magic._map import engine
@@ -884,3 +890,109 @@ def test_the_line_says_why_nothing_has_come_yet():
     Slow.may_answer.set()
     job.result()
     assert "fetching" not in progress_line(job)
+
+
+def test_a_generator_may_wait(chat, server):
+    """A row is asked as soon as it is there; meanwhile other maps run, and a stop bites within 0.3 s."""
+    rows = queue.SimpleQueue()
+    rows.put("a")
+    job = chat.map(PROMPT, iter(rows.get, None))
+    server.glm.wait_until(lambda: server.requests == 1)
+    assert chat.map(PROMPT, range(5)).result(10).values == answers(range(5))
+    while job.progress.done < 1:
+        time.sleep(0.01)
+    began = time.monotonic()
+    job.stop()
+    stopped = job.result()
+    assert time.monotonic() - began < 0.3
+    assert (stopped.finish_reason, stopped.values) == ("interrupted", answers("a"))
+
+    for row in ("b", "c", None):  # of which the thread takes the first one though nobody waits for it
+        rows.put(row)
+    assert stopped.retry().result(10).values == answers("abc")
+
+
+def test_a_generator_is_read_by_one_thread_alone(chat, server):
+    """Through stops and further tries, and also if two maps share it: it may hold what belongs to its thread."""
+    threads, inside = set(), []
+
+    def made():
+        with sqlite3.connect(":memory:") as database:
+            for number in range(60):
+                assert not inside
+                inside.append(number)
+                time.sleep(0.002)
+                threads.add(threading.current_thread())
+                (found,) = database.execute("select ?", (number,)).fetchone()
+                inside.clear()
+                yield found
+
+    job = chat.map(PROMPT, made())
+    while job.progress.done < 10:
+        time.sleep(0.005)
+    job.stop()
+    assert job.result().retry().result(20).values == answers(range(60))
+    assert len(threads) == 1
+
+    shared = (number for number in range(40) if time.sleep(0.001) is None)
+    both = [chat.map("Once more, row {it}?", shared) for _ in range(2)]
+    found = [value for job in both for value in job.result(20).values]
+    assert sorted(found) == sorted(answers(range(40)))
+
+
+def test_rows_of_another_thread_are_refused_in_a_sentence(chat, server):
+    """A cursor of SQLite cannot be read elsewhere; it is said what to do."""
+    with sqlite3.connect(":memory:") as database:
+        cursor = database.execute("select 1 union select 2")
+        with pytest.raises(ConfigError, match="only in the thread that made them: read them into a list first"):
+            chat.map(PROMPT, cursor).result(10)
+    assert server.requests == 0
+
+
+def test_records_that_are_read_once_have_columns(chat, server):
+    """The first of them tells which, where the prompt names one; what none has is said before anything is sent."""
+    rows = csv.DictReader(["a,b", "1,x", "2,y"])
+    assert chat.map("What of row {b}?", rows).result(10).values == answers("xy")
+    for over, message in (
+        (csv.DictReader(["a,b", "1,v", "2,w"]), r"no column \{c\}.*Columns: a, b"),
+        (({"a": 1, "b": row} for row in "vw"), r"no column \{c\}"),
+        (iter("vw"), r"A row has no \{c\}"),
+    ):
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=message):
+                chat.map("What of {c}?", over)
+        assert server.requests == 2
+        prompt = "Once more, row {b}?" if "no column" in message else PROMPT
+        assert chat.map(prompt, over).result(10).values == answers("vw")  # the first one is not lost
+        server.asked.clear()
+        server.asked["0"] = 2
+
+
+def test_the_thread_of_a_generator_ends_with_it():
+    """At its last item, and where nobody wants any more of them."""
+    before = set(threading.enumerate())
+    reader = IteratorThread(iter("ab"))
+    assert reader.peek(5) == "a"
+    assert asyncio.run(reader.take(1)) == (["a"], None)
+    assert asyncio.run(reader.take(5))[0] == ["b"]
+    assert asyncio.run(reader.take(5)) == asyncio.run(reader.take(1)) == ([], None)
+    other = IteratorThread(iter("ab"))
+    assert other.peek(5) == "a"
+    del other
+    gc.collect()
+    until = time.monotonic() + 5
+    while set(threading.enumerate()) - before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "chatglm-rows"]
+
+
+def test_a_generator_that_waits_holds_no_interpreter_up(server):
+    """It ends with its script, though the thread waits for the next row."""
+    code = (
+        "import queue; from chatglm_magic import Chat\n"
+        f"job = Chat('openai', base_url={server.url!r}, model='glm-4.7').map('{{it}}', iter(queue.Queue().get, None))\n"
+        "assert not job.wait(0.3)\n"
+    )
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+    assert time.monotonic() - began < 15
