@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from sqlite3 import ProgrammingError
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ from .._conversation.cache import request_key
 from .._credentials import mask_of, seen_keys
 from .._errors import ConfigError
 from .._event_loops import IteratorThread
-from .._language import tr, trn
+from .._language import join_sentences, tr, trn
 from .._messages import Request, Stage, check_prompt
 from .._redaction import key_guard
 from .._resolve import Target
@@ -195,7 +195,7 @@ def setup_of(prompt: str, over: object, target: Target, request: Request, how: M
     """
     limit = None if how.limit is None else count_of("limit", how.limit)
     concurrency, together = concurrency_of(how.concurrency), count_of("rows_per_request", how.rows_per_request)
-    source, where = _source(_with_first(over), limit, how.client, target, concurrency)
+    source, where = _source(over, limit, how.client, target, concurrency)
     wanted = how.schema if isinstance(how.schema, Schema) or how.schema is None else Schema.of(how.schema)
     source, reader = _checked(prompt, source, over)
     question = _question(prompt, source, target, request, wanted, together)
@@ -251,23 +251,18 @@ def _checked(prompt: str, source: Source, over: object) -> tuple[Source, Reader 
         row = reader.peek(_FIRST_ROW) if reader is not None and source.columns is None else None
         if row is None:
             raise
-        _peeked[:] = [(over, row[2])]
         source = msgspec.structs.replace(source, columns=columns_of_first(row[2]))
-        Template(prompt, source.columns)
-    if _peeked and _peeked[0][0] is over:
-        _peeked.clear()
+        _check_first(prompt, source)
     return source, reader
 
 
-_peeked: list[tuple[object, object]] = []
-"""What a map was refused over at last, whose first row is read already, and that row."""
-
-
-def _with_first(over: object) -> object:
-    """Return what is mapped over, with the first row of it that a refused map has read."""
-    if not _peeked or _peeked[0][0] is not over:
-        return over
-    return itertools.chain([_peeked[0][1]], cast("Iterable[object]", over))
+def _check_first(prompt: str, source: Source) -> None:
+    """Check a prompt by the first row of what can be read only once."""
+    try:
+        Template(prompt, source.columns)
+    except ConfigError as error:
+        said = tr("The first row was read to find that out: make the generator anew.")
+        raise ConfigError(join_sentences(str(error), said)) from None
 
 
 def _preparing(schema: Schema | None, held: Held) -> Callable[[Request], Request]:

@@ -954,18 +954,13 @@ def test_records_that_are_read_once_have_columns(chat, server):
     rows = csv.DictReader(["a,b", "1,x", "2,y"])
     assert chat.map("What of row {b}?", rows).result(10).values == answers("xy")
     for over, message in (
-        (csv.DictReader(["a,b", "1,v", "2,w"]), r"no column \{c\}.*Columns: a, b"),
-        (({"a": 1, "b": row} for row in "vw"), r"no column \{c\}"),
-        (iter("vw"), r"A row has no \{c\}"),
+        (csv.DictReader(["a,b", "1,v", "2,w"]), r"no column \{c\}.*Columns: a, b.*make the generator anew"),
+        (({"a": 1, "b": row} for row in "vw"), r"no column \{c\}.*make the generator anew"),
+        (iter("vw"), r"A row has no \{c\}.*make the generator anew"),
     ):
-        for _ in range(2):
-            with pytest.raises(ConfigError, match=message):
-                chat.map("What of {c}?", over)
+        with pytest.raises(ConfigError, match=message):
+            chat.map("What of {c}?", over)
         assert server.requests == 2
-        prompt = "Once more, row {b}?" if "no column" in message else PROMPT
-        assert chat.map(prompt, over).result(10).values == answers("vw")  # the first one is not lost
-        server.asked.clear()
-        server.asked["0"] = 2
 
 
 def test_the_thread_of_a_generator_ends_with_it():
