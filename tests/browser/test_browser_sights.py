@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 
 import pytest
-from test_browser_cell import ANSWER, LOAD, ask
+
+from .test_browser_cell import ANSWER, LOAD, ask
 
 pytestmark = pytest.mark.browser
 

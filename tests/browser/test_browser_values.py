@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_browser_cell import LOAD, ask, sights
+
+from .test_browser_cell import LOAD, ask, sights
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,8 @@ import pytest
 from hostile import TEXTS, pieces
 from panel_lab import SECONDS, opens_panel
 from playwright.sync_api import expect
-from test_panel_hostile import LOOK
+
+from .test_panel_hostile import LOOK
 
 pytestmark = pytest.mark.browser
 

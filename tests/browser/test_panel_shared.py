@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from panel_lab import RealPanel, opens_panel
 from playwright.sync_api import expect
-from test_browser_cell import ANSWER
-from test_panel_looks import findings
+
+from .test_browser_cell import ANSWER
+from .test_panel_looks import findings
 
 pytestmark = pytest.mark.browser
 
